@@ -1,0 +1,37 @@
+//! The contract, the worker and the layers of [swarrot](https://docs.rs/swarrot). It names no broker.
+//!
+//! Users depend on the facade `swarrot`; whoever writes a backend or a layer depends on this crate alone.
+//!
+//! In reading order:
+//! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
+//! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`].
+
+pub mod message;
+
+mod delivery;
+mod error;
+mod extensions;
+mod outcome;
+mod receipt;
+mod settlement;
+
+mod contract;
+pub mod topology;
+
+mod secret;
+mod url;
+
+pub use self::contract::{
+    Broker, Capabilities, ConnectionState, DeadLetter, MessageProvider, MessagePublisher, MessagePublisherExt,
+    Outgoing, ProviderOptions, PublisherOptions, QueueStats, RequeuePosition, ServerInfo,
+};
+pub use self::delivery::Delivery;
+pub use self::error::{BoxError, Error, ErrorKind, Permanent, Result};
+pub use self::message::{Headers, Limits, Message, Properties, Value};
+pub use self::outcome::{Outcome, Reason};
+pub use self::receipt::Receipt;
+pub use self::secret::Secret;
+pub use self::settlement::{SettleError, Settlement};
+pub use self::url::BrokerUrl;
+
+pub use async_trait::async_trait;

@@ -1,0 +1,171 @@
+//! The copies that a backend publishes when a delivery is retried, parked or redriven: what they keep and what they
+//! say. Every backend makes them here, so that they look alike everywhere.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Headers, Message, Value, names};
+use crate::delivery::Delivery;
+use crate::error::{Error, ErrorKind, Result};
+use crate::outcome::Reason;
+
+/// Headers that make a broker treat a copy differently from the original: its own bookkeeping, and the keys that would
+/// route the copy to further queues.
+const NOT_COPIED: [&str; 3] = ["CC", "BCC", "x-delay"];
+
+/// What the headers of a retried or parked message say about its failures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The queue from which it was parked.
+    pub source_queue: Option<String>,
+    /// Attempts made before it was parked.
+    pub attempts: u32,
+    /// When it failed first, in seconds since the Unix epoch.
+    pub first_at: Option<u64>,
+    /// When it failed last, in seconds since the Unix epoch.
+    pub last_at: Option<u64>,
+    /// The last error and its sources.
+    pub reason: Option<String>,
+}
+
+impl Message {
+    /// What the headers say about earlier failures; `None` if it never failed.
+    pub fn failure(&self) -> Option<Failure> {
+        let header = |name| self.headers.get(name);
+        let last_at = header(names::LAST_FAILURE).and_then(Value::as_timestamp);
+        let reason = header(names::REASON).and_then(Value::as_str).map(str::to_owned);
+        if last_at.is_none() && reason.is_none() {
+            return None;
+        }
+        let parked_after = header(names::ATTEMPTS).and_then(Value::as_int).and_then(|n| u32::try_from(n).ok());
+        Some(Failure {
+            source_queue: header(names::SOURCE_QUEUE).and_then(Value::as_str).map(str::to_owned),
+            attempts: parked_after.unwrap_or_else(|| self.retry_attempts()),
+            first_at: header(names::FIRST_FAILURE).and_then(Value::as_timestamp),
+            last_at,
+            reason,
+        })
+    }
+}
+
+impl Delivery {
+    /// The copy that a backend publishes to try this delivery again: the retry count is one higher, the times and the
+    /// reason of the failure are noted, and where the message came from first.
+    pub fn retry_copy(&self, reason: Option<&Reason>) -> Message {
+        let mut copy = self.clean_copy();
+        copy.headers.insert(names::RETRY_ATTEMPTS, i64::from(self.attempt()));
+        note_failure(&mut copy.headers, reason);
+        copy
+    }
+
+    /// The copy that a backend publishes to this queue's dead-letter queue.
+    ///
+    /// It does not expire there: a time to live is left out.
+    pub fn dead_letter_copy(&self, reason: &Reason) -> Message {
+        let mut copy = self.clean_copy();
+        copy.properties.ttl = None;
+        copy.headers.insert(names::SOURCE_QUEUE, self.queue());
+        copy.headers.insert(names::ATTEMPTS, i64::from(self.attempt()));
+        note_failure(&mut copy.headers, Some(reason));
+        copy
+    }
+
+    /// A parked message as it goes back to where it failed, with the queue's name: the retry count starts anew, the
+    /// history of its failures stays.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if the delivery does not say which queue parked it.
+    pub fn redrive_copy(&self) -> Result<(String, Message)> {
+        let queue = self.message().headers.get(names::SOURCE_QUEUE).and_then(Value::as_str).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("the message has no header {}; name the queue it should go to", names::SOURCE_QUEUE),
+            )
+            .with_target(self.queue())
+        })?;
+        let mut copy = self.clean_copy();
+        for name in [names::RETRY_ATTEMPTS, names::ATTEMPTS, names::SOURCE_QUEUE] {
+            copy.headers.remove(name);
+        }
+        Ok((queue.to_owned(), copy))
+    }
+
+    /// The message without the broker's bookkeeping, with its first exchange and routing key noted.
+    fn clean_copy(&self) -> Message {
+        let mut copy = self.message().clone();
+        copy.headers.retain(|name, _| !is_bookkeeping(name) && !NOT_COPIED.contains(&name));
+        copy.headers.insert(names::EXCHANGE, self.exchange());
+        copy.headers.insert(names::ROUTING_KEY, self.routing_key());
+        // The broker compares it with the connection's user, who may be another than the first publisher.
+        copy.properties.user_id = None;
+        copy.ensure_id();
+        copy
+    }
+}
+
+/// RabbitMQ's records of dead-lettering and delivery. A copy that carried them would be taken for a cycle and dropped.
+fn is_bookkeeping(name: &str) -> bool {
+    const PREFIXES: [&str; 5] = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn note_failure(headers: &mut Headers, reason: Option<&Reason>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    if !headers.contains(names::FIRST_FAILURE) {
+        headers.insert(names::FIRST_FAILURE, Value::Timestamp(now));
+    }
+    headers.insert(names::LAST_FAILURE, Value::Timestamp(now));
+    if let Some(reason) = reason {
+        headers.insert(names::REASON, reason.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipt::Receipt;
+
+    fn delivery(message: Message) -> Delivery {
+        Delivery::new("mails", Receipt::new(1, 1), message).routed("events", "user.reset")
+    }
+
+    #[test]
+    fn a_retry_counts_and_keeps_the_first_failure() {
+        let first = delivery(Message::new("b")).retry_copy(Some(&Reason::new("smtp: 451")));
+        assert_eq!(first.retry_attempts(), 1);
+        let mut second = delivery(first.clone());
+        second = Delivery::new("mails", Receipt::new(1, 2), second.message().clone()).routed("", "mails");
+        let copy = second.retry_copy(None);
+        assert_eq!(copy.retry_attempts(), 2);
+        assert_eq!(copy.headers.get(names::FIRST_FAILURE), first.headers.get(names::FIRST_FAILURE));
+        assert_eq!(copy.failure().and_then(|f| f.reason).as_deref(), Some("smtp: 451"));
+        // Where it came from first survives the detour over the default exchange.
+        assert_eq!((second.exchange(), second.routing_key()), ("events", "user.reset"));
+        assert_eq!(copy.properties.message_id, first.properties.message_id);
+    }
+
+    #[test]
+    fn the_brokers_bookkeeping_is_not_copied() {
+        let foreign = Message::new("")
+            .header("x-death", Value::List(vec![]))
+            .header("x-first-death-queue", "a")
+            .header("x-delivery-count", 3_i64)
+            .header("CC", Value::List(vec![Value::from("other")]))
+            .header("x-custom", "stays");
+        let copy = delivery(foreign).retry_copy(None);
+        let names: Vec<_> = copy.headers.iter().map(|(name, _)| name).filter(|n| !n.starts_with("swarrot_")).collect();
+        assert_eq!(names, ["x-custom"]);
+    }
+
+    #[test]
+    fn a_redrive_goes_back_with_a_fresh_count() {
+        let failed = delivery(Message::new("b").header(names::RETRY_ATTEMPTS, 2_i64));
+        let dead = failed.dead_letter_copy(&Reason::new("gave up"));
+        assert_eq!(dead.failure().map(|f| (f.attempts, f.source_queue)), Some((3, Some("mails".to_owned()))));
+        let parked = Delivery::new("mails.dead", Receipt::new(1, 9), dead);
+        let (queue, copy) = parked.redrive_copy().expect("it says where it came from");
+        assert_eq!((queue.as_str(), copy.retry_attempts()), ("mails", 0));
+        assert!(copy.failure().is_some_and(|f| f.reason.as_deref() == Some("gave up")));
+        assert_eq!(delivery(Message::new("")).redrive_copy().unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}

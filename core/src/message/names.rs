@@ -1,0 +1,29 @@
+//! The names of the headers that swarrot writes.
+
+/// How often the message was retried, as an integer. PHP Swarrot's `RetryProcessor` counts in the same header, so that
+/// both can work on one queue.
+pub const RETRY_ATTEMPTS: &str = "swarrot_retry_attempts";
+/// When the message failed for the first time, as a timestamp.
+pub const FIRST_FAILURE: &str = "swarrot_first_failure";
+/// When the message failed for the last time, as a timestamp.
+pub const LAST_FAILURE: &str = "swarrot_last_failure";
+/// Why the message was retried or parked the last time: the error and its sources.
+pub const REASON: &str = "swarrot_reason";
+/// The queue from which the message was parked.
+pub const SOURCE_QUEUE: &str = "swarrot_source_queue";
+/// How many attempts were made before the message was parked, as an integer.
+pub const ATTEMPTS: &str = "swarrot_attempts";
+/// The exchange to which the message was published first, kept when it is retried or parked.
+pub const EXCHANGE: &str = "swarrot_exchange";
+/// The routing key with which the message was published first, kept when it is retried or parked.
+pub const ROUTING_KEY: &str = "swarrot_routing_key";
+
+/// What swarrot's own headers begin with.
+pub const PREFIX: &str = "swarrot_";
+/// What brokers' own headers begin with.
+pub const BROKER_PREFIX: &str = "x-";
+
+/// What a queue's dead-letter queue is called: the queue's name with `.dead` behind it.
+pub fn dead_letter_queue(queue: &str) -> String {
+    format!("{queue}.dead")
+}

@@ -1,0 +1,149 @@
+//! The type of a header's value.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+/// The value of a header. It comes out of every backend as it went in.
+///
+/// The variants are those that AMQP 0-9-1's field tables and other brokers' metadata have in common; a number that
+/// another client sent with a smaller width arrives as [`Value::Int`] or [`Value::Float`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Value {
+    /// Nothing: the header is there, but empty.
+    #[default]
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A signed whole number.
+    Int(i64),
+    /// A floating-point number.
+    Float(f64),
+    /// UTF-8 text.
+    String(String),
+    /// Raw bytes.
+    Bytes(Bytes),
+    /// A point in time, in whole seconds since the Unix epoch (the resolution of AMQP 0-9-1).
+    Timestamp(u64),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Values by name.
+    Map(BTreeMap<String, Value>),
+}
+
+impl Value {
+    /// The whole number, if it is one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Self::Int(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(b) => Some(*b),
+            _ => None,
+        }
+    }
+
+    /// The point in time, in seconds since the Unix epoch, if it is one.
+    pub fn as_timestamp(&self) -> Option<u64> {
+        match self {
+            Self::Timestamp(s) => Some(*s),
+            _ => None,
+        }
+    }
+
+    /// How many levels of lists and maps are nested in it: 0 for a plain value, 1 for a list of plain values.
+    pub fn depth(&self) -> usize {
+        // An explicit stack: the value may come from a hostile peer and be deeper than the thread's stack.
+        let mut deepest = 0;
+        let mut open = vec![(self, 0)];
+        while let Some((value, depth)) = open.pop() {
+            deepest = deepest.max(depth);
+            match value {
+                Self::List(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+                Self::Map(items) => open.extend(items.values().map(|item| (item, depth + 1))),
+                _ => continue,
+            }
+            deepest = deepest.max(depth + 1);
+        }
+        deepest
+    }
+
+    /// The size of its content in bytes: text and bytes by their length, numbers as eight, containers as the sum of
+    /// what is in them.
+    pub fn size(&self) -> usize {
+        let mut size = 0;
+        let mut open = vec![self];
+        while let Some(value) = open.pop() {
+            match value {
+                Self::Null => {}
+                Self::Bool(_) => size += 1,
+                Self::Int(_) | Self::Float(_) | Self::Timestamp(_) => size += 8,
+                Self::String(s) => size += s.len(),
+                Self::Bytes(b) => size += b.len(),
+                Self::List(items) => open.extend(items),
+                Self::Map(items) => {
+                    size += items.keys().map(String::len).sum::<usize>();
+                    open.extend(items.values());
+                }
+            }
+        }
+        size
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => |$value:ident| $build:expr),* $(,)?) => {$(
+        impl From<$source> for Value {
+            fn from($value: $source) -> Self {
+                $build
+            }
+        }
+    )*};
+}
+
+from! {
+    bool => |value| Self::Bool(value),
+    i64 => |value| Self::Int(value),
+    i32 => |value| Self::Int(value.into()),
+    u32 => |value| Self::Int(value.into()),
+    u16 => |value| Self::Int(value.into()),
+    u8 => |value| Self::Int(value.into()),
+    f64 => |value| Self::Float(value),
+    &str => |value| Self::String(value.to_owned()),
+    String => |value| Self::String(value),
+    Bytes => |value| Self::Bytes(value),
+    Vec<Value> => |value| Self::List(value),
+    BTreeMap<String, Value> => |value| Self::Map(value),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_levels_of_nesting() {
+        assert_eq!(Value::Int(1).depth(), 0);
+        assert_eq!(Value::List(vec![]).depth(), 1);
+        assert_eq!(Value::List(vec![Value::List(vec![Value::Null])]).depth(), 2);
+    }
+
+    #[test]
+    fn size_sums_names_and_content() {
+        let map = BTreeMap::from([("four".to_owned(), Value::from("five5"))]);
+        assert_eq!(Value::List(vec![Value::Map(map), Value::Int(7)]).size(), 4 + 5 + 8);
+    }
+}
