@@ -17,6 +17,7 @@ mod receipt;
 mod settlement;
 
 mod contract;
+mod priority;
 pub mod topology;
 
 mod handler;
@@ -42,6 +43,7 @@ pub use self::handler::{
 };
 pub use self::message::{Headers, Limits, Message, Properties, Value};
 pub use self::outcome::{Outcome, Reason};
+pub use self::priority::PriorityProvider;
 pub use self::receipt::Receipt;
 pub use self::secret::Secret;
 pub use self::settlement::{SettleError, Settlement};
