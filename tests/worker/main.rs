@@ -3,5 +3,6 @@
 #![cfg(all(feature = "memory", feature = "json"))]
 
 mod handling;
+mod priority;
 mod stopping;
 mod support;
