@@ -1,0 +1,34 @@
+//! What the cases share: counting, and short words for what they do again and again.
+
+mod ledger;
+mod poll;
+mod provider;
+mod publisher;
+
+use std::time::Duration;
+
+pub(crate) use self::ledger::Ledger;
+pub(crate) use self::poll::poll_times;
+pub(crate) use self::provider::ProviderActions;
+pub(crate) use self::publisher::PublisherActions;
+
+/// How long something that must come may take, on a busy machine too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long nothing must come before "nothing comes" is believed.
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
+
+/// Milliseconds.
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Seconds.
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Bodies `prefix-0`, `prefix-1`, …
+pub(crate) fn bodies(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("{prefix}-{i}")).collect()
+}
