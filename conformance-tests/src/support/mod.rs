@@ -1,5 +1,6 @@
 //! What the cases share: counting, and short words for what they do again and again.
 
+mod faults;
 mod ledger;
 mod poll;
 mod provider;
@@ -7,6 +8,7 @@ mod publisher;
 
 use std::time::Duration;
 
+pub(crate) use self::faults::reconnected;
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::poll::poll_times;
 pub(crate) use self::provider::ProviderActions;
