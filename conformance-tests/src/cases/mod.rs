@@ -4,9 +4,45 @@ mod publish;
 mod receive;
 mod settle;
 
+mod redelivery;
+
+mod order;
+
+mod concurrency;
+
+mod delay;
+
+mod priority;
+
+mod ttl;
+
+mod dead_letter;
+
+mod headers;
+
+mod batch;
+
+mod close;
+
 use crate::run::Case;
 
 /// All cases, in order.
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    [publish::CASES, receive::CASES, settle::CASES].into_iter().flatten()
+    [
+        publish::CASES,
+        receive::CASES,
+        settle::CASES,
+        redelivery::CASES,
+        order::CASES,
+        concurrency::CASES,
+        delay::CASES,
+        priority::CASES,
+        ttl::CASES,
+        dead_letter::CASES,
+        headers::CASES,
+        batch::CASES,
+        close::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }

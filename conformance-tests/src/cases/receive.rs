@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarrot_core::topology::{Exchange, Topology};
-use swarrot_core::{Delivery, ErrorKind, Message, Outcome, Outgoing, ProviderOptions, PublisherOptions};
+use swarrot_core::{ErrorKind, Message, Outcome, Outgoing, ProviderOptions, PublisherOptions};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::run::{Case, Context, Setup, case};
-use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms, poll_times, secs};
+use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms, poll_times, secs, text};
 
 const GROUP: &str = "receive";
 
@@ -279,8 +279,4 @@ async fn topic_and_direct_keys(cx: &Context) {
         assert_eq!(got, due, "what the queue bound with the key of {suffix:?} got");
         provider.nothing().await;
     }
-}
-
-fn text(delivery: &Delivery) -> String {
-    String::from_utf8_lossy(delivery.body()).into_owned()
 }

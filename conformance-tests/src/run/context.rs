@@ -98,13 +98,18 @@ impl Context {
 
     /// A new connection: to the broker to break, in a case that does so.
     pub(crate) async fn connect(&self) -> Arc<dyn Broker> {
+        let broker = self.connect_to_crash().await;
+        self.opened().brokers.push(Arc::clone(&broker));
+        broker
+    }
+
+    /// A new connection that nobody closes: it ends when the case drops it.
+    pub(crate) async fn connect_to_crash(&self) -> Arc<dyn Broker> {
         let connected = match &self.faulty {
             Some(faulty) => faulty.connect().await,
             None => self.harness.connect().await,
         };
-        let broker = connected.unwrap_or_else(|error| panic!("cannot connect: {error}"));
-        self.opened().brokers.push(Arc::clone(&broker));
-        broker
+        connected.unwrap_or_else(|error| panic!("cannot connect: {error}"))
     }
 
     /// A queue to declare, of the harness's kind.

@@ -1,18 +1,22 @@
 //! What the cases share: counting, and short words for what they do again and again.
 
 mod faults;
+mod gauge;
 mod ledger;
 mod poll;
 mod provider;
 mod publisher;
+mod worker;
 
 use std::time::Duration;
 
 pub(crate) use self::faults::reconnected;
+pub(crate) use self::gauge::Gauge;
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::poll::poll_times;
 pub(crate) use self::provider::ProviderActions;
 pub(crate) use self::publisher::PublisherActions;
+pub(crate) use self::worker::Running;
 
 /// How long something that must come may take, on a busy machine too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,4 +37,9 @@ pub(crate) const fn secs(seconds: u64) -> Duration {
 /// Bodies `prefix-0`, `prefix-1`, …
 pub(crate) fn bodies(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{prefix}-{i}")).collect()
+}
+
+/// A delivery's body as text.
+pub(crate) fn text(delivery: &swarrot_core::Delivery) -> String {
+    String::from_utf8_lossy(delivery.body()).into_owned()
 }
