@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use swarrot_conformance::{Faults, FaultyBroker, Harness, conformance_tests};
-use swarrot_core::topology::{Queue, QueueKind};
+use swarrot_core::topology::QueueKind;
 use swarrot_core::{BoxError, Broker, Capabilities, Message, Value, async_trait};
 use swarrot_memory::{MemoryBroker, Profile};
 use tokio::runtime::{Builder, Handle, Id, Runtime};

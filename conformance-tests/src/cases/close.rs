@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use swarrot_core::{ConnectionState, Delivery, ErrorKind, MessageProvider as _, Worker};
+use swarrot_core::{ConnectionState, Delivery, ErrorKind, Worker};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 

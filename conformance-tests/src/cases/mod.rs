@@ -1,28 +1,23 @@
 //! The cases, by what they are about. Each file has its cases in the order in which they are listed.
 
+mod batch;
+mod close;
+mod concurrency;
+mod control;
+mod dead_letter;
+mod delay;
+mod faults;
+mod headers;
+mod order;
+mod priority;
 mod publish;
 mod receive;
-mod settle;
-
+mod reconnect;
 mod redelivery;
-
-mod order;
-
-mod concurrency;
-
-mod delay;
-
-mod priority;
-
+mod settle;
+mod stress;
 mod ttl;
-
-mod dead_letter;
-
-mod headers;
-
-mod batch;
-
-mod close;
+mod unclaimed;
 
 use crate::run::Case;
 
@@ -42,6 +37,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         headers::CASES,
         batch::CASES,
         close::CASES,
+        reconnect::CASES,
+        faults::CASES,
+        unclaimed::CASES,
+        control::CASES,
+        stress::CASES,
     ]
     .into_iter()
     .flatten()

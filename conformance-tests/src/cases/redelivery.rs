@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use swarrot_core::message::names;
 use swarrot_core::{Message, Outcome, Outgoing, Value};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::run::{
-    Case, Claim::Delay, Claim::DeliveryCount, Claim::Lease, Context, Need::Claimed, Need::Unclaimed, Setup, case,
-};
+use crate::run::{Case, Claim::Delay, Claim::DeliveryCount, Claim::Lease, Context, Need::Claimed, Setup, case};
 use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms};
 
 const GROUP: &str = "redelivery";
@@ -27,7 +25,6 @@ pub(super) const CASES: &[Case] = &[
     // Beyond the list: what becomes of what was never attempted, and of a provider that only stops.
     case!(release_is_not_an_attempt),
     case!(stop_keeps_what_was_handed_out),
-    case!(no_lease_no_expiry).needs(&[Unclaimed(Lease)]),
 ];
 
 async fn requeue_comes_back(cx: &Context) {
@@ -268,15 +265,4 @@ async fn stop_keeps_what_was_handed_out(cx: &Context) {
     provider.close().await.expect("closes");
     other.nothing().await;
     ledger.check();
-}
-
-async fn no_lease_no_expiry(cx: &Context) {
-    let Setup { broker, queue, publisher, provider } = cx.setup().await;
-    publisher.send_body(&queue, "held").await;
-    let held = provider.one().await;
-    let other = cx.provider(&*broker, &queue).await;
-    sleep(ms(1500)).await;
-    provider.extend(&[held.receipt()]).await.expect("where there is no lease, to extend one does nothing");
-    other.nothing().await;
-    provider.ack(&held).await;
 }

@@ -20,6 +20,7 @@ pub(crate) struct Case {
     may_duplicate: bool,
     repeated: bool,
     manual: bool,
+    alone: bool,
     run: Run,
 }
 
@@ -44,6 +45,7 @@ impl Case {
             may_duplicate: false,
             repeated: true,
             manual: false,
+            alone: false,
             run,
         }
     }
@@ -78,6 +80,11 @@ impl Case {
         Self { manual: true, repeated: false, ..self }
     }
 
+    /// Takes all that the machine has: nothing else runs beside it.
+    pub(crate) const fn alone(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
     /// Its name without the group.
     pub(crate) fn name(&self) -> &'static str {
         self.name
@@ -106,6 +113,11 @@ impl Case {
     /// Whether it is short and harmless enough to be run many times at once.
     pub(crate) fn is_repeated(&self) -> bool {
         self.repeated
+    }
+
+    /// Whether nothing may run beside it.
+    pub(crate) fn runs_alone(&self) -> bool {
+        self.alone
     }
 
     /// Whether it runs only when asked for.

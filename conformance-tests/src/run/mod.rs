@@ -13,7 +13,8 @@ use libtest_mimic::{Arguments, Trial};
 pub(crate) use self::case::{Case, Run, case};
 pub(crate) use self::context::{Context, Setup};
 pub(crate) use self::needs::{Claim, Fault, Need};
-pub(crate) use self::runner::run_case;
+use self::runner::run_trial;
+pub(crate) use self::runner::{Verdict, run_case};
 use crate::cases;
 use crate::harness::Harness;
 
@@ -31,7 +32,7 @@ fn trials(harness: &Arc<dyn Harness>) -> impl Iterator<Item = Trial> + use<> {
     cases::all().map(move |case| {
         let name = format!("{}::{case}", harness.name());
         let harness = Arc::clone(&harness);
-        Trial::ignorable_test(name, move || run_case(&harness, case, 1).into_completion())
+        Trial::ignorable_test(name, move || run_trial(&harness, case).into_completion())
             .with_ignored_flag(case.is_manual())
     })
 }

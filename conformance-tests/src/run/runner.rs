@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -35,14 +35,31 @@ impl Verdict {
     }
 }
 
+/// Runs a case as a trial of its own: beside others, unless it breaks the broker or needs the machine for itself.
+pub(super) fn run_trial(harness: &Arc<dyn Harness>, case: &'static Case) -> Verdict {
+    static MACHINE: RwLock<()> = RwLock::new(());
+    static BROKER: Mutex<()> = Mutex::new(());
+    // What cannot run need not wait.
+    if let Some(reason) = case.missing(&**harness) {
+        return Verdict::Ignored(reason);
+    }
+    // Held by this thread, not the case's: a case that hangs lets the next one go on.
+    let _broker = case.breaks_the_broker().then(|| BROKER.lock().unwrap_or_else(PoisonError::into_inner));
+    if case.runs_alone() {
+        let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+        run_case(harness, case, 1)
+    } else {
+        let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        run_case(harness, case, 1)
+    }
+}
+
 /// Runs a case to its end or its time limit. With a `slack` above 1 the machine is busy with other cases: its limits of
 /// time are that many times as long.
 pub(crate) fn run_case(harness: &Arc<dyn Harness>, case: &'static Case, slack: u32) -> Verdict {
     if let Some(reason) = case.missing(&**harness) {
         return Verdict::Ignored(reason);
     }
-    // Held by this thread, not the case's: a case that hangs lets the next one go on.
-    let _alone = case.breaks_the_broker().then(alone);
     let (done, verdict) = mpsc::sync_channel(1);
     let harness = Arc::clone(harness);
     let spawned = thread::Builder::new().name(case.to_string()).spawn(move || {
@@ -58,12 +75,6 @@ pub(crate) fn run_case(harness: &Arc<dyn Harness>, case: &'static Case, slack: u
         Err(mpsc::RecvTimeoutError::Timeout) => Verdict::Failed(format!("{case} did not end within {limit:?}")),
         Err(mpsc::RecvTimeoutError::Disconnected) => Verdict::Failed(format!("the thread of {case} died")),
     }
-}
-
-/// There is one broker to break: cases that do so run one after another.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run_here(harness: &Arc<dyn Harness>, case: &'static Case, slack: u32) -> Verdict {
