@@ -155,6 +155,19 @@ pub fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
     result.map_err(|error: Error| error.kind()).expect_err("it fails")
 }
 
+/// Deletes an exchange as a stranger would, behind the broker's back.
+pub async fn delete_exchange(exchange: &str) {
+    let connection = lapin::Connection::connect(&lapin_url(), lapin::ConnectionProperties::default()).await;
+    let channel = connection.expect("the server answers").create_channel().await.expect("a channel");
+    channel.exchange_delete(exchange.into(), Default::default()).await.expect("deleted");
+}
+
+/// The server's URL as lapin understands it.
+pub fn lapin_url() -> String {
+    let url = url();
+    if url.matches('/').count() == 2 { url + "/%2f" } else { url }
+}
+
 /// Runs the server's own command line tool. The tests that need it say so when it is missing.
 pub fn rabbitmqctl(arguments: &[&str]) {
     let program = std::env::var("SWARROT_TEST_RABBITMQCTL").expect(
