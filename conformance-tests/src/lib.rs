@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod brokers;
+pub mod proxy;
