@@ -1,0 +1,84 @@
+//! What may be declared, and how two declarations differ.
+
+use std::fmt::Debug;
+
+use swarrot_core::message::names;
+use swarrot_core::topology::{Exchange, ExchangeKind, Queue, Topology, check_name};
+use swarrot_core::{DeadLetter, Error, ErrorKind, Result};
+
+use crate::error::invalid;
+
+/// The queues of a topology with the dead-letter queues that they imply, checked. One that is declared in the topology
+/// itself is not implied.
+pub(crate) fn queues(topology: &Topology) -> Result<Vec<(Queue, Origin)>> {
+    topology.check()?;
+    let mut queues = Vec::new();
+    for queue in &topology.queues {
+        check(queue)?;
+        queues.push((queue.clone(), Origin::Declared));
+        let dead = names::dead_letter_queue(&queue.name);
+        if queue.dead_letter == DeadLetter::Park && !topology.queues.iter().any(|q| q.name == dead) {
+            check_name(&dead)?;
+            let plain = Queue::new(dead).kind(queue.kind).dead_letter(DeadLetter::Drop).delivery_limit(None);
+            queues.push((plain, Origin::Implied));
+        }
+    }
+    Ok(queues)
+}
+
+/// Why a queue is in a topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// By its name.
+    Declared,
+    /// As the dead-letter queue of another: one that exists already will do, whatever its arguments.
+    Implied,
+}
+
+fn check(queue: &Queue) -> Result<()> {
+    if !queue.arguments.is_empty() {
+        let names = queue.arguments.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!("unknown arguments: {names}; a memory queue has none of its own");
+        return Err(Error::new(ErrorKind::Unsupported, message).with_target(&queue.name));
+    }
+    if queue.delivery_limit == Some(0) {
+        return Err(
+            invalid("a delivery limit of 0 would deliver nothing; use 1 or more, or none").with_target(&queue.name)
+        );
+    }
+    Ok(())
+}
+
+/// Fails if a queue exists with other arguments, and says which.
+pub(crate) fn check_equal(existing: &Queue, declared: &Queue) -> Result<()> {
+    let differences: Vec<String> = [
+        differs("kind", &existing.kind, &declared.kind),
+        differs("dead_letter", &existing.dead_letter, &declared.dead_letter),
+        differs("max_priority", &existing.max_priority, &declared.max_priority),
+        differs("message_ttl", &existing.message_ttl, &declared.message_ttl),
+        differs("max_length", &existing.max_length, &declared.max_length),
+        differs("delivery_limit", &existing.delivery_limit, &declared.delivery_limit),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    conflict("queue", &existing.name, &differences)
+}
+
+/// Fails if an exchange exists with another kind.
+pub(crate) fn check_equal_exchange(existing: ExchangeKind, declared: &Exchange) -> Result<()> {
+    let difference: Vec<String> = differs("kind", &existing, &declared.kind).into_iter().collect();
+    conflict("exchange", &declared.name, &difference)
+}
+
+fn differs<T: Debug + PartialEq>(name: &str, existing: &T, declared: &T) -> Option<String> {
+    (existing != declared).then(|| format!("{name} is {existing:?} and was declared as {declared:?}"))
+}
+
+fn conflict(what: &str, name: &str, differences: &[String]) -> Result<()> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the {what} exists with other arguments: {}; delete it first", differences.join(", "));
+    Err(Error::new(ErrorKind::Conflict, message).with_target(name))
+}
