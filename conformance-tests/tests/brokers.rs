@@ -73,10 +73,10 @@ fn redis_keeps_its_data_over_kill_9() {
 fn a_kept_folder_goes_on_with_its_data_and_detached_brokers_with_their_work() {
     let folder = tempfile::tempdir().expect("a folder");
     let start = Start::new().dir(folder.path());
-    let server = Redis::start(&start.clone().detached()).expect("a server");
+    let server = Redis::start(&start).expect("a server");
     let port = server.port();
     assert_eq!(ask(&server, "SET kept yes"), "+OK\r\n");
-    drop(server);
+    server.detach();
     let error = Redis::start(&start).expect_err("one runs there");
     assert!(matches!(error, BrokerError::Folder { .. }), "{error}");
     let server = Redis::attach(folder.path()).expect("it is there");

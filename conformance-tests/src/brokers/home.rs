@@ -32,12 +32,12 @@ fi
 pub(super) struct Home {
     dir: PathBuf,
     temporary: bool,
-    /// There is one only where the broker ends with the handle.
+    /// There is one as long as the broker ends with this handle.
     watcher: Option<Child>,
 }
 
 impl Home {
-    /// Makes the folder, and a watcher unless the broker is to outlive its handle.
+    /// Makes the folder, and a watcher.
     pub(super) fn make(name: &str, start: &Start) -> Result<Self, BrokerError> {
         let temporary = start.dir.is_none();
         let dir = match &start.dir {
@@ -46,9 +46,7 @@ impl Home {
         }
         .map_err(BrokerError::io(format!("make a folder for {name}")))?;
         let mut home = Self { dir, temporary, watcher: None };
-        if !start.detached {
-            home.watcher = Some(home.watch()?);
-        }
+        home.watcher = Some(home.watch()?);
         Ok(home)
     }
 
@@ -67,6 +65,17 @@ impl Home {
         self.watcher.is_some()
     }
 
+    /// Leaves folder and broker to others.
+    pub(super) fn release(&mut self) {
+        self.temporary = false;
+        if let Some(mut watcher) = self.watcher.take() {
+            if let Some(mut pipe) = watcher.stdin.take() {
+                let _ = pipe.write_all(b"done\n");
+            }
+            let _ = watcher.wait();
+        }
+    }
+
     fn watch(&self) -> Result<Child, BrokerError> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", WATCHER, "sh"]).arg(&self.dir).arg(if self.temporary { "delete" } else { "keep" });
@@ -82,11 +91,6 @@ impl Drop for Home {
         if self.temporary {
             let _ = fs::remove_dir_all(&self.dir);
         }
-        if let Some(mut watcher) = self.watcher.take() {
-            if let Some(mut pipe) = watcher.stdin.take() {
-                let _ = pipe.write_all(b"done\n");
-            }
-            let _ = watcher.wait();
-        }
+        self.release();
     }
 }

@@ -8,8 +8,8 @@
 //! Each program runs in a process group of its own, so that Ctrl-C in a terminal does not reach it, and writes its
 //! process id, with the time that it started at, to a file in the broker's folder. Dropping the handle kills what these
 //! files name. Should the process that holds the handle die without that, even by `kill -9`, a watcher does it: a small
-//! shell that waits for a pipe, whose other end only that process holds, to close. Brokers started with
-//! [`Start::detached`] have no watcher and run until [`RabbitMq::stop`] or [`Redis::stop`].
+//! shell that waits for a pipe, whose other end only that process holds, to close. After
+//! [`RabbitMq::detach`] there is no watcher any more, and the broker runs until [`RabbitMq::stop`].
 //!
 //! All calls block the thread: use `spawn_blocking` in async code.
 

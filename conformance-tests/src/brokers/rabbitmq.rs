@@ -50,12 +50,8 @@ impl RabbitMq {
         let broker = Self { home, node, programs, server, mapper, turn: Mutex::new(()), _ports: ports };
         broker.node.save(broker.dir())?;
         broker.node.configure(broker.dir(), &start.config)?;
-        let up = broker.up();
-        if up.is_err() {
-            // A detached one would not end with its handle.
-            broker.kill_all();
-        }
-        up.map(|()| broker)
+        broker.up()?;
+        Ok(broker)
     }
 
     /// A handle on the node that another process started in this folder, running or not. Dropping it ends nothing.
@@ -69,6 +65,12 @@ impl RabbitMq {
         let (server, mapper) = (Daemon::new(home.dir(), "rabbitmq"), Daemon::new(home.dir(), "epmd"));
         let programs = RabbitMqPrograms::find()?;
         Ok(Self { home, node, programs, server, mapper, turn: Mutex::new(()), _ports: Vec::new() })
+    }
+
+    /// Leaves the node running when the handle, and this process, is gone; [`attach`](Self::attach) and
+    /// [`stop`](Self::stop) end it. A temporary folder is kept.
+    pub fn detach(mut self) {
+        self.home.release();
     }
 
     /// Its folder, with its data and logs.

@@ -53,12 +53,8 @@ impl Redis {
         let (port, turn) = (lease.number(), Mutex::new(()));
         let broker = Self { home, port, program, server, turn, _lease: Some(lease) };
         broker.configure(&start.config)?;
-        let up = broker.up();
-        if up.is_err() {
-            // A detached one would not end with its handle.
-            let _ = broker.server.kill();
-        }
-        up.map(|()| broker)
+        broker.up()?;
+        Ok(broker)
     }
 
     /// A handle on the server that another process started in this folder, running or not. Dropping it ends nothing.
@@ -72,6 +68,12 @@ impl Redis {
             .ok_or_else(|| BrokerError::folder(home.dir(), "no Redis server was started there"))?;
         let (server, program) = (Daemon::new(home.dir(), BROKER), redis_server()?);
         Ok(Self { home, port, program, server, turn: Mutex::new(()), _lease: None })
+    }
+
+    /// Leaves the server running when the handle, and this process, is gone; [`attach`](Self::attach) and
+    /// [`stop`](Self::stop) end it. A temporary folder is kept.
+    pub fn detach(mut self) {
+        self.home.release();
     }
 
     /// Its folder, with its data and log.

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 #[must_use]
 pub struct Start {
     pub(super) dir: Option<PathBuf>,
-    pub(super) detached: bool,
     pub(super) config: Vec<String>,
 }
 
@@ -20,12 +19,6 @@ impl Start {
     /// In this folder, which is kept; a broker that ran there before goes on with its data.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
-        self
-    }
-
-    /// Leaves the broker running when the handle, or the process, is gone; `stop` ends it.
-    pub fn detached(mut self) -> Self {
-        self.detached = true;
         self
     }
 
