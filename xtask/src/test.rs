@@ -33,10 +33,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     install::brokers()?;
 
-    // They take some ten seconds, which the build takes too.
-    say("starting two RabbitMQ nodes (one is to be broken) and Redis, in the background");
+    // They take some five to ten seconds, which the build takes too.
     let steady = Starting::unless_given(AMQP_URL, "RabbitMQ", RabbitMq::start, RabbitMq::url);
-    let node = Starting::unless_given(AMQP_NODE, "RabbitMQ (to be broken)", RabbitMq::start, folder);
+    let node = Starting::unless_given(AMQP_NODE, "RabbitMQ to break", RabbitMq::start, folder);
     let redis = Starting::unless_given(REDIS_URL, "Redis", Redis::start, Redis::url);
 
     let (mut build, mut test) = (workspace::cargo(&["test"])?, workspace::cargo(&["test"])?);
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let done = step("tests", test.args(selection).args(&args.cargo));
 
     drop((steady, node, redis));
-    say(format_args!("the brokers are gone; all took {}", seconds(started.elapsed())));
+    say(format_args!("the brokers that were started have ended; all took {}", seconds(started.elapsed())));
     done
 }
 
@@ -89,13 +88,14 @@ impl<B: Send + 'static> Starting<B> {
         value: fn(&B) -> String,
     ) -> Self {
         if let Ok(value) = env::var(variable) {
-            say(format_args!("{name} is given by {variable}"));
+            say(format_args!("{name}: {variable} is set, so nothing is started"));
             return Self::Given(value);
         }
+        say(format_args!("{name}: starting in the background"));
         Self::Thread(spawn(move || {
             let started = Instant::now();
             let broker = start(&Start::new())?;
-            say(format_args!("{name} answered after {}: {}", seconds(started.elapsed()), value(&broker)));
+            say(format_args!("{name}: answered after {}, {}", seconds(started.elapsed()), value(&broker)));
             Ok(Started { value: value(&broker), _broker: Some(broker) })
         }))
     }
