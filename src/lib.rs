@@ -61,3 +61,8 @@ pub use self::connect::connect;
 pub use swarrot_amqp as amqp;
 #[cfg(feature = "memory")]
 pub use swarrot_memory as memory;
+
+/// The README's examples compile.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

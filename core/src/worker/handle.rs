@@ -1,7 +1,6 @@
 //! A worker, seen and steered from outside.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::health::Health;
@@ -40,9 +39,10 @@ impl WorkerHandle {
         self.shared.reached(Stage::Draining).await;
     }
 
-    /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish.
-    pub fn set_concurrency(&self, concurrency: NonZeroUsize) {
-        self.shared.concurrency.send_replace(concurrency.get());
+    /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish. Zero
+    /// counts as one.
+    pub fn set_concurrency(&self, deliveries: usize) {
+        self.shared.concurrency.send_replace(deliveries.max(1));
     }
 
     /// How the worker is at this moment.

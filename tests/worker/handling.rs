@@ -1,14 +1,10 @@
 //! The worker on the memory backend: what it settles, its limits, and what failing handlers do.
 
-#![expect(missing_docs, reason = "tests")]
-
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use support::{Bench, Seen, report_of};
+use crate::support::{Bench, Seen, report_of};
 use swarrot::prelude::*;
 use swarrot::{ErrorKind, StopReason};
 use tokio::time::{Instant, sleep};

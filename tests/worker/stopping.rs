@@ -1,14 +1,10 @@
 //! How a worker stops: what happens to what runs, to what was fetched, and to what cannot be settled.
 
-#![expect(missing_docs, reason = "tests")]
-
-mod support;
-
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{Bench, Seen};
+use crate::support::{Bench, Seen};
 use swarrot::prelude::*;
 use swarrot::{Report, StopReason, WorkerError};
 use tokio::task::JoinHandle;
