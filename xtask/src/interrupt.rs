@@ -1,11 +1,15 @@
 //! Ctrl-C, and what else asks this program to end: the running command is ended first, and then brokers are.
 
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// As shells have it for SIGINT.
 pub(crate) const EXIT_CODE: u8 = 130;
@@ -22,7 +26,6 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-#[derive(Default)]
 struct State {
     /// The process group of the command that runs.
     running: Option<Pid>,
@@ -35,29 +38,50 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, a signal ends the running command, whose [`run`] then returns [`Interrupted`].
+/// From now on, SIGINT, SIGTERM and SIGHUP end the running command, whose [`run`] then returns [`Interrupted`].
 ///
 /// Where no command runs, and at the second signal, the program exits at once; brokers have their watchers.
 ///
 /// # Errors
-/// If it was called before.
+/// If the system refuses.
 pub(crate) fn handle() -> Result<()> {
-    ctrlc::set_handler(|| {
-        let mut state = state();
-        match state.running {
-            Some(group) if !state.interrupted => {
-                state.interrupted = true;
-                // It may have ended just now.
-                let _ = kill_process_group(group, Signal::INT);
+    listen().context("cannot handle signals")
+}
+
+fn listen() -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut int, mut term, mut hup) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
+    let loop_for_ever = async move {
+        loop {
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+                _ = hup.recv() => {}
             }
-            Some(group) => {
-                let _ = kill_process_group(group, Signal::KILL);
-                std::process::exit(EXIT_CODE.into());
-            }
-            None => std::process::exit(EXIT_CODE.into()),
+            end_what_runs();
         }
-    })
-    .context("cannot handle signals")
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(loop_for_ever))?;
+    Ok(())
+}
+
+fn end_what_runs() {
+    let mut state = state();
+    match state.running {
+        Some(group) if !state.interrupted => {
+            state.interrupted = true;
+            // It may have ended just now.
+            let _ = kill_process_group(group, Signal::INT);
+        }
+        Some(group) => {
+            let _ = kill_process_group(group, Signal::KILL);
+            std::process::exit(EXIT_CODE.into());
+        }
+        None => std::process::exit(EXIT_CODE.into()),
+    }
 }
 
 /// Runs a command in a process group of its own, and waits for it.

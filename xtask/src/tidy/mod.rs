@@ -4,6 +4,7 @@ mod backends;
 mod crates;
 mod lengths;
 mod sources;
+mod table;
 mod words;
 
 use std::fmt;
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     problems.extend(words::problems(&sources));
     problems.extend(crates::problems(&root, &packages)?);
     problems.extend(backends::problems(&packages));
+    problems.extend(table::refresh(&root, args.check)?);
     for problem in &problems {
         say(format_args!("tidy: {problem}"));
     }
