@@ -78,10 +78,15 @@ fn end_what_runs() {
         }
         Some(group) => {
             let _ = kill_process_group(group, Signal::KILL);
-            std::process::exit(EXIT_CODE.into());
+            exit();
         }
-        None => std::process::exit(EXIT_CODE.into()),
+        None => exit(),
     }
+}
+
+fn exit() -> ! {
+    eprintln!("xtask: {Interrupted}");
+    std::process::exit(EXIT_CODE.into())
 }
 
 /// Runs a command in a process group of its own, and waits for it.

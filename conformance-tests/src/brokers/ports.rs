@@ -7,6 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::geteuid;
 
 /// Below the ports that systems give to outgoing connections, which could take one while its broker is down.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
@@ -34,7 +35,9 @@ impl Port {
 
     /// This port, if it is free.
     pub(crate) fn take(number: u16) -> io::Result<Option<Self>> {
-        let folder = std::env::temp_dir().join("swarrot-ports");
+        // One for each user, who could not write to that of another.
+        let user = geteuid().as_raw();
+        let folder = std::env::temp_dir().join(format!("swarrot-ports-{user}"));
         fs::create_dir_all(&folder)?;
         // The lock dies with the process; the file is left, since removing it could pull it away from under another.
         let Ok(lock) = OpenOptions::new().create(true).append(true).open(folder.join(number.to_string())) else {
