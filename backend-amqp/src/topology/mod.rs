@@ -129,10 +129,10 @@ async fn create(desk: &mut Desk<'_>, topology: &Topology) -> Result<()> {
         declare_exchange(desk, exchange, false).await?;
     }
     for (queue, arguments) in queues? {
+        declare_queue(desk, &queue.name, &arguments).await?;
         if queue.dead_letter == DeadLetter::Park {
             declare_dead_letter_queue(desk, queue, &server).await?;
         }
-        declare_queue(desk, &queue.name, &arguments).await?;
     }
     for binding in &topology.bindings {
         let (queue, exchange) = (binding.queue.as_str().into(), binding.exchange.as_str().into());
