@@ -3,6 +3,7 @@
 #![cfg(all(feature = "memory", feature = "json"))]
 
 mod handling;
+mod limits;
 mod priority;
 mod stopping;
 mod support;

@@ -1,0 +1,101 @@
+//! Where limits, loops, leases and acks in advance meet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use swarrot::prelude::*;
+use swarrot::{ErrorKind, StopReason};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Bench, Seen};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acked_first_is_not_renewed_and_not_cancelled() {
+    let bench = Bench::with_lease(10 * SECOND).await;
+    bench.fill(1).await;
+    let worker = bench.worker().await.ack_before_handling().stop_when_empty();
+    let report = worker
+        .run(async |State(seen): State<Seen>| {
+            sleep(60 * SECOND).await;
+            seen.note("done");
+        })
+        .await
+        .unwrap();
+    assert_eq!((report.counts.acked, report.counts.handled, report.counts.lost), (1, 1, 0), "{report}");
+    assert_eq!(bench.seen.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acked_first_counts_as_acked_whatever_follows() {
+    struct Panicking;
+    struct Panics<H>(H);
+    impl<H> tower_layer::Layer<H> for Panicking {
+        type Service = Panics<H>;
+        fn layer(&self, inner: H) -> Panics<H> {
+            Panics(inner)
+        }
+    }
+    impl<H: swarrot::Handler> swarrot::Handler for Panics<H> {
+        async fn handle(&self, delivery: Delivery) -> Result<Outcome, BoxError> {
+            self.0.handle(delivery).await?;
+            panic!("a layer")
+        }
+    }
+    let bench = Bench::new().await;
+    for spawned in [false, true] {
+        bench.fill(2).await;
+        let worker = bench.worker().await.ack_before_handling().layer(Panicking).stop_when_empty();
+        let worker = if spawned { worker.spawned() } else { worker };
+        let counts = worker.run(async || {}).await.unwrap().counts;
+        assert_eq!((counts.acked, counts.panics, counts.lost), (2, 2, 0), "{counts:?}");
+    }
+    bench.fill(2).await;
+    let worker = bench.worker().await.ack_before_handling().concurrency(2).deadline(SECOND);
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(async || sleep(60 * SECOND).await));
+    sleep(SECOND).await;
+    handle.stop();
+    let counts = running.await.unwrap().unwrap().counts;
+    assert_eq!((counts.acked, counts.cancelled, counts.released, counts.lost), (2, 2, 0, 0), "{counts:?}");
+    assert_eq!(bench.left().await, (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_loops_than_concurrency() {
+    let bench = Bench::new().await;
+    bench.fill(20).await;
+    let worker = bench.worker().await.concurrency(2).parallelism(5).stop_when_empty();
+    let started = Instant::now();
+    let report = worker.run(async || sleep(SECOND).await).await.unwrap();
+    assert_eq!(report.counts.acked, 20);
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_on_one_provider() {
+    let bench = Bench::new().await;
+    bench.fill(20).await;
+    let provider = bench.provider().await;
+    let worker = || Worker::new(Arc::clone(&provider)).signals_off().concurrency(2);
+    let (one, two) = (worker().max_messages(5), worker());
+    let two = tokio::spawn(two.run(async || sleep(10 * SECOND).await));
+    let one = one.run(async || sleep(SECOND).await).await.unwrap();
+    assert_eq!(one.counts.acked, 5);
+    let two = timeout(200 * SECOND, two).await.unwrap().unwrap().unwrap();
+    assert!(matches!(two.stopped, StopReason::Closed), "{two}");
+    let lost = two.counts.lost;
+    assert_eq!(bench.left().await, (20 - 5 - two.counts.acked, 0), "lost to the other's close: {lost}");
+    assert_eq!(bench.provider().await.close().await.map_err(|e| e.kind()), Ok::<(), ErrorKind>(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_used_before_the_run_stops_it() {
+    let bench = Bench::new().await;
+    bench.fill(1).await;
+    let worker = bench.worker().await;
+    worker.handle().stop();
+    let report = timeout(SECOND, worker.run(async || {})).await.unwrap().unwrap();
+    assert_eq!((report.counts.handled, bench.left().await), (0, (1, 0)));
+}
