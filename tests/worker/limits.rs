@@ -99,3 +99,20 @@ async fn a_handle_used_before_the_run_stops_it() {
     let report = timeout(SECOND, worker.run(async || {})).await.unwrap().unwrap();
     assert_eq!((report.counts.handled, bench.left().await), (0, (1, 0)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_run_has_ended() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let handle = worker.handle();
+    assert!(!handle.health().is_healthy(), "not yet started");
+    bench.fill(1).await;
+    let running = tokio::spawn(worker.run(async || sleep(60 * SECOND).await));
+    sleep(SECOND).await;
+    assert!(handle.health().is_healthy() && handle.health().in_flight.len() == 1);
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    timeout(SECOND, handle.stopping()).await.expect("it has ended");
+    sleep(SECOND).await;
+    assert!(!handle.health().is_healthy() && handle.health().in_flight.is_empty(), "{:?}", handle.health());
+}

@@ -36,6 +36,7 @@ pub(super) async fn run<H: Handler>(
         WorkerError::start(Error::new(ErrorKind::InvalidInput, what).with_source(e))
     };
     let signals = Listener::new(settings.signals).map_err(no_signals)?;
+    let _ended = Ended(Arc::clone(&shared));
     let failure = tokio::select! {
         biased;
         never = escalate(&shared, signals, settings.deadline) => match never {},
@@ -55,6 +56,15 @@ pub(super) async fn run<H: Handler>(
     match failure {
         None => Ok(report),
         Some(failure) => Err(WorkerError::end(report, failure)),
+    }
+}
+
+/// Notes the end of a run, also where its future is dropped: handles and probes must not take it for a worker at work.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

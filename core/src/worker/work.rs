@@ -151,6 +151,14 @@ struct Work {
     memory_checked: Instant,
 }
 
+impl Drop for Work {
+    /// However the loop ends, nothing of it is in flight any more.
+    fn drop(&mut self) {
+        let mut tables = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|table| !Arc::ptr_eq(table, &self.table));
+    }
+}
+
 impl Work {
     /// How many more deliveries this loop may take.
     fn room(&self, running: usize) -> usize {
