@@ -44,6 +44,9 @@ struct State {
     stopped: Option<StopReason>,
     started: Option<Instant>,
     last_receive: Option<Instant>,
+    /// Loops that have something in flight, and how often that number has changed.
+    busy: usize,
+    busy_changes: u64,
     /// The broker's last error, and since when there has been no success.
     failing: Option<(Instant, Error)>,
 }
@@ -122,6 +125,19 @@ impl Shared {
     /// How many deliveries were taken in, where their number is limited.
     pub(super) fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a loop has something in flight, or nothing any more.
+    pub(super) fn busy(&self, busy: bool) {
+        let mut state = self.state();
+        state.busy = if busy { state.busy + 1 } else { state.busy - 1 };
+        state.busy_changes += 1;
+    }
+
+    /// A mark of this moment if no loop has anything in flight; the same mark later if none had in between.
+    pub(super) fn quiet(&self) -> Option<u64> {
+        let state = self.state();
+        (state.busy == 0).then_some(state.busy_changes)
     }
 
     pub(super) fn stopped(&self) -> Option<StopReason> {

@@ -49,10 +49,11 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     let mut idling: Option<BoxFuture<'static, ()>> = None;
     let mut stage = shared.watch_stage();
     let mut concurrency = shared.concurrency.subscribe();
-    let mut work = Work { shared, settings, table, index, memory_checked: Instant::now() };
+    let mut work = Work { shared, settings, table, index, busy: false, quiet: None, memory_checked: Instant::now() };
 
     loop {
         let now = *stage.borrow_and_update();
+        work.note_busy(slots.running() > 0 || !settling.is_empty());
         if now > Stage::Running {
             intake.drop_call();
             idling = None;
@@ -60,6 +61,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             && idling.is_none()
             && let Some(max) = NonZeroUsize::new(work.room(slots.running()))
         {
+            work.note_quiet();
             intake.ask(max);
         }
         if now >= Stage::Cancelling {
@@ -84,7 +86,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             arrived = intake.arrived() => {
                 let Some(deliveries) = arrived else { continue };
                 if deliveries.is_empty() {
-                    idling = work.idle(slots.running() == 0 && settling.is_empty());
+                    idling = work.idle();
                 }
                 for delivery in deliveries {
                     let receipt = delivery.receipt();
@@ -148,6 +150,10 @@ struct Work {
     settings: Settings,
     table: Arc<InFlight>,
     index: usize,
+    /// Whether the others were told that this loop has something in flight.
+    busy: bool,
+    /// The mark of when it began to wait, if nothing was in flight then in any loop.
+    quiet: Option<u64>,
     memory_checked: Instant,
 }
 
@@ -156,6 +162,8 @@ impl Drop for Work {
     fn drop(&mut self) {
         let mut tables = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         tables.retain(|table| !Arc::ptr_eq(table, &self.table));
+        drop(tables);
+        self.note_busy(false);
     }
 }
 
@@ -257,9 +265,24 @@ impl Work {
         }
     }
 
+    /// Tells the other loops whether this one has something in flight, which may come back into the queue.
+    fn note_busy(&mut self, busy: bool) {
+        // Only a worker that stops when the queue is empty needs to know.
+        if self.settings.stop_when_empty && busy != self.busy {
+            self.busy = busy;
+            self.shared.busy(busy);
+        }
+    }
+
+    fn note_quiet(&mut self) {
+        if self.settings.stop_when_empty {
+            self.quiet = self.shared.quiet();
+        }
+    }
+
     /// What to do when nothing has arrived for a while.
-    fn idle(&self, nothing_in_flight: bool) -> Option<BoxFuture<'static, ()>> {
-        if self.settings.stop_when_empty && nothing_in_flight {
+    fn idle(&self) -> Option<BoxFuture<'static, ()>> {
+        if self.settings.stop_when_empty && self.quiet.is_some() && self.quiet == self.shared.quiet() {
             self.shared.stop(StopReason::Empty);
         }
         if self.settings.hooks.idle.is_empty() {
