@@ -138,3 +138,45 @@ async fn one_idle_loop_waits_for_what_another_puts_back() {
     let report = worker.run(handler).await.unwrap();
     assert_eq!((report.counts.retried, report.counts.acked), (2, 1), "{report}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_max_messages_has_all_the_time_it_needs() {
+    let bench = Bench::new().await;
+    bench.fill(5).await;
+    for loops in [1, 2] {
+        let worker = bench.worker().await.concurrency(2).parallelism(loops).max_messages(2).deadline(5 * SECOND);
+        let report = worker.run(async || sleep(60 * SECOND).await).await.unwrap();
+        assert!(matches!(report.stopped, StopReason::MaxMessages), "{report}");
+        assert_eq!((report.counts.acked, report.counts.cancelled), (2, 0), "{report}");
+    }
+    assert_eq!(bench.left().await, (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_and_max_time_count_for_the_last_of_max_messages_too() {
+    let bench = Bench::new().await;
+    bench.fill(1).await;
+    let forever = async || std::future::pending::<()>().await;
+    let started = Instant::now();
+    let worker = bench.worker().await.max_messages(1).max_time(60 * SECOND).deadline(5 * SECOND);
+    assert_eq!(worker.run(forever).await.unwrap().counts.cancelled, 1);
+    assert_eq!(started.elapsed().as_secs(), 65);
+    let worker = bench.worker().await.max_messages(1).deadline(5 * SECOND);
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(forever));
+    sleep(60 * SECOND).await;
+    assert!(!running.is_finished());
+    handle.stop();
+    let report = timeout(6 * SECOND, running).await.unwrap().unwrap().unwrap();
+    assert_eq!((report.counts.cancelled, report.counts.released), (1, 1));
+    assert_eq!(bench.left().await, (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_counts_more_than_a_limit() {
+    let bench = Bench::new().await;
+    bench.fill(2).await;
+    let worker = bench.worker().await.max_messages(1).stop_on_error();
+    let error = worker.run(async || Err::<(), _>("broken")).await.unwrap_err();
+    assert!(matches!(&error.report().unwrap().stopped, StopReason::Handler(text) if text == "broken"));
+}

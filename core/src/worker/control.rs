@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -39,7 +39,7 @@ pub(super) async fn run<H: Handler>(
     let _ended = Ended(Arc::clone(&shared));
     let failure = tokio::select! {
         biased;
-        never = escalate(&shared, signals, settings.deadline) => match never {},
+        never = escalate(&shared, signals, &settings) => match never {},
         failure = run_to_end(&shared, &settings, handler) => failure,
     };
     let report = Report {
@@ -69,10 +69,18 @@ impl Drop for Ended {
 }
 
 /// Goes through the stages of stopping as signals arrive and the deadline passes.
-async fn escalate(shared: &Shared, mut signals: Listener, deadline: Duration) -> Infallible {
+async fn escalate(shared: &Shared, mut signals: Listener, settings: &Settings) -> Infallible {
+    let time_is_up = async {
+        match settings.max_time {
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
+        }
+        shared.stop(StopReason::MaxTime);
+        std::future::pending::<Infallible>().await
+    };
     let overdue = async {
         shared.reached(Stage::Draining).await;
-        sleep(deadline).await;
+        sleep(settings.deadline).await;
         shared.cancel();
         std::future::pending::<Infallible>().await
     };
@@ -89,6 +97,7 @@ async fn escalate(shared: &Shared, mut signals: Listener, deadline: Duration) ->
         process::exit(128 + third.number)
     };
     tokio::select! {
+        never = time_is_up => never,
         never = overdue => never,
         never = by_signal => never,
     }
@@ -111,7 +120,7 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
             AbortOnDropHandle::new(tokio::spawn(work))
         })
         .collect();
-    let mut failure = until_draining(shared, settings, &mut loops).await;
+    let mut failure = until_stopping(shared, settings, &mut loops).await;
 
     let drain = async {
         let stopped = timeout(CLOSE_DEADLINE, shared.provider.stop()).await;
@@ -148,26 +157,17 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
 }
 
 /// Watches over running loops until the worker begins to stop.
-async fn until_draining(
+async fn until_stopping(
     shared: &Arc<Shared>,
     settings: &Settings,
     loops: &mut FuturesUnordered<AbortOnDropHandle<()>>,
 ) -> Option<BoxError> {
     let mut concurrency = shared.concurrency.subscribe();
     concurrency.mark_unchanged();
-    let end = settings.max_time.and_then(|time| Instant::now().checked_add(time));
-    let time_is_up = async {
-        match end {
-            Some(end) => tokio::time::sleep_until(end).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(time_is_up);
     loop {
         tokio::select! {
             biased;
-            () = shared.reached(Stage::Draining) => return None,
-            () = &mut time_is_up => shared.stop(StopReason::MaxTime),
+            () = shared.reached(Stage::Finishing) => return None,
             Ok(()) = concurrency.changed() => set_prefetch(shared, settings).await,
             // A loop ends by itself only if it failed.
             Some(ended) = loops.next() => {

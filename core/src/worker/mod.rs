@@ -108,7 +108,8 @@ impl<L> Worker<L> {
         self
     }
 
-    /// Stops after this many messages.
+    /// Stops after this many messages. The last ones have all the time they need: the [`deadline`](Self::deadline) counts
+    /// only from when the worker is told to stop, by a signal, a handle or another limit.
     pub fn max_messages(mut self, messages: u64) -> Self {
         self.settings.max_messages = Some(messages);
         self

@@ -18,7 +18,9 @@ use crate::error::Error;
 pub(super) enum Stage {
     /// It receives.
     Running,
-    /// It receives no more; what runs may finish.
+    /// It has taken in as many messages as it may; what runs has all the time it needs.
+    Finishing,
+    /// It was told to stop; what runs may finish until the deadline.
     Draining,
     /// What runs is cancelled.
     Cancelling,
@@ -87,10 +89,16 @@ impl Shared {
         let _ = self.stage.subscribe().wait_for(|now| *now >= stage).await;
     }
 
-    /// Begins to stop; the first reason stays.
+    /// Begins to stop; the first reason stays, but for a failure after a limit.
     pub(super) fn stop(&self, reason: StopReason) {
-        self.state().stopped.get_or_insert(reason);
-        self.advance(Stage::Draining);
+        let to = if matches!(reason, StopReason::MaxMessages) { Stage::Finishing } else { Stage::Draining };
+        let mut state = self.state();
+        let stays = state.stopped.as_ref().is_some_and(|first| first.is_failure() || !reason.is_failure());
+        if !stays {
+            state.stopped = Some(reason);
+        }
+        drop(state);
+        self.advance(to);
     }
 
     pub(super) fn cancel(&self) {
