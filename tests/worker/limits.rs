@@ -180,3 +180,23 @@ async fn a_failure_counts_more_than_a_limit() {
     let error = worker.run(async || Err::<(), _>("broken")).await.unwrap_err();
     assert!(matches!(&error.report().unwrap().stopped, StopReason::Handler(text) if text == "broken"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_concurrency_holds_for_what_arrives_next() {
+    for loops in [1, 4] {
+        let bench = Bench::new().await;
+        let worker = bench.worker().await.concurrency(10).parallelism(loops);
+        let handle = worker.handle();
+        let running = tokio::spawn(worker.run(async || sleep(10 * SECOND).await));
+        sleep(SECOND).await;
+        handle.set_concurrency(1);
+        sleep(SECOND).await;
+        bench.fill(10).await;
+        sleep(SECOND).await;
+        assert_eq!(handle.health().in_flight.len(), 1);
+        handle.set_concurrency(10);
+        sleep(20 * SECOND).await;
+        handle.stop();
+        assert_eq!(running.await.unwrap().unwrap().counts.acked, 10);
+    }
+}

@@ -22,12 +22,14 @@ pub(super) struct Intake {
     give_up_after: Option<Duration>,
     backoff: Backoff,
     call: Option<BoxFuture<'static, Result<Vec<Delivery>>>>,
+    /// The most that the call may bring.
+    asked: usize,
 }
 
 impl Intake {
     /// Waits for this long before it reports that nothing has arrived.
     pub(super) fn new(shared: Arc<Shared>, wait: Duration, give_up_after: Option<Duration>) -> Self {
-        Self { shared, wait, give_up_after, backoff: Backoff::default(), call: None }
+        Self { shared, wait, give_up_after, backoff: Backoff::default(), call: None, asked: 0 }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -38,6 +40,14 @@ impl Intake {
     pub(super) fn ask(&mut self, max: NonZeroUsize) {
         let provider = Arc::clone(&self.shared.provider);
         self.call = Some(Box::pin(receive(provider, max, self.wait, None)));
+        self.asked = max.get();
+    }
+
+    /// Waits no more if more could arrive than there is room for now.
+    pub(super) fn shrink(&mut self, room: usize) {
+        if self.asked > room {
+            self.drop_call();
+        }
     }
 
     /// Waits no more; nothing is lost by it.
@@ -75,6 +85,7 @@ impl Intake {
         let provider = Arc::clone(&self.shared.provider);
         // One is enough to see whether the broker is back.
         self.call = Some(Box::pin(receive(provider, NonZeroUsize::MIN, self.wait, Some(pause))));
+        self.asked = 1;
         None
     }
 }

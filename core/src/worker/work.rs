@@ -103,7 +103,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 }
             }
             () = async { idling.as_mut().expect("there is one").await }, if idling.is_some() => idling = None,
-            Ok(()) = concurrency.changed() => {}
+            Ok(()) = concurrency.changed() => intake.shrink(work.room(slots.running())),
         }
     }
 }
