@@ -7,3 +7,4 @@ mod limits;
 mod priority;
 mod stopping;
 mod support;
+mod unruly;

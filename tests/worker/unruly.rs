@@ -1,0 +1,179 @@
+//! Providers that hang or fail for ever, and hooks and handlers that panic or hang: the worker goes on, or ends in time.
+
+use std::collections::HashMap;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use swarrot::prelude::*;
+use swarrot::{
+    Capabilities, ConnectionState, Error, ErrorKind, Receipt, SettleError, Settlement, StopReason, async_trait,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{Bench, report_of};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A provider whose calls can be made to hang or fail.
+#[derive(Debug)]
+struct Unruly {
+    inner: Arc<dyn MessageProvider>,
+    faults: Mutex<HashMap<&'static str, Fault>>,
+    receives: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Hang,
+    Fail,
+}
+
+impl Unruly {
+    async fn new(bench: &Bench) -> Arc<Self> {
+        Arc::new(Self { inner: bench.provider().await, faults: Mutex::default(), receives: AtomicUsize::new(0) })
+    }
+
+    fn make(&self, call: &'static str, fault: Fault) {
+        self.faults.lock().unwrap().insert(call, fault);
+    }
+
+    fn mend(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
+    fn worker(self: &Arc<Self>, bench: &Bench) -> Worker {
+        Worker::new(Arc::clone(self) as Arc<dyn MessageProvider>).state(bench.seen.clone()).signals_off()
+    }
+
+    async fn fault(&self, call: &'static str) -> Result<(), Error> {
+        let fault = self.faults.lock().unwrap().get(call).copied();
+        match fault {
+            None => Ok(()),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Fail) => Err(Error::new(ErrorKind::Timeout, "no answer")),
+        }
+    }
+}
+
+#[async_trait]
+impl MessageProvider for Unruly {
+    fn queue(&self) -> &str {
+        self.inner.queue()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn connection(&self) -> ConnectionState {
+        self.inner.connection()
+    }
+
+    async fn set_prefetch(&self, prefetch: NonZeroU16) -> Result<(), Error> {
+        self.fault("set_prefetch").await?;
+        self.inner.set_prefetch(prefetch).await
+    }
+
+    async fn receive(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>, Error> {
+        self.receives.fetch_add(1, Ordering::Relaxed);
+        self.fault("receive").await?;
+        self.inner.receive(max, wait).await
+    }
+
+    async fn settle(&self, settlements: &[Settlement]) -> Result<(), SettleError> {
+        let all = |error: Error| SettleError::all(settlements.iter().map(|s| s.receipt), &error);
+        self.fault("settle").await.map_err(all)?;
+        self.inner.settle(settlements).await
+    }
+
+    async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError> {
+        self.fault("extend").await.map_err(|error| SettleError::all(receipts.iter().copied(), &error))?;
+        self.inner.extend(receipts).await
+    }
+
+    async fn stop(&self) -> Result<(), Error> {
+        self.fault("stop").await?;
+        self.inner.stop().await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.fault("close").await?;
+        self.inner.close().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_hangs_or_fails_a_stop_ends_in_time() {
+    for call in ["set_prefetch", "receive", "settle", "extend", "stop", "close"] {
+        for fault in [Fault::Hang, Fault::Fail] {
+            for loops in [1, 3] {
+                let bench = Bench::with_lease(10 * SECOND).await;
+                bench.fill(10).await;
+                let provider = Unruly::new(&bench).await;
+                provider.make(call, fault);
+                let worker = provider.worker(&bench).concurrency(4).parallelism(loops).deadline(20 * SECOND);
+                let handle = worker.handle();
+                let running = tokio::spawn(worker.run(async || sleep(3600 * SECOND).await));
+                sleep(15 * SECOND).await;
+                let stopping = Instant::now();
+                handle.stop();
+                let report = timeout(100 * SECOND, running).await.unwrap_or_else(|_| panic!("{call} {fault:?}"));
+                report_of(report.unwrap());
+                // The deadline of handlers, the grace of their settlements, and the deadline of closing.
+                let limit = 20 + 5 + 10;
+                assert!(stopping.elapsed().as_secs() <= limit, "{call} {fault:?}: {:?}", stopping.elapsed());
+                drop((handle, provider));
+                sleep(20 * SECOND).await;
+                assert_eq!(bench.left().await, (10, 0), "{call} {fault:?}");
+            }
+        }
+    }
+}
+
+/// Panics when it is dropped.
+struct Grenade;
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("dropped");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_when_it_is_cancelled_harms_nobody() {
+    for spawned in [false, true] {
+        let bench = Bench::new().await;
+        bench.fill(4).await;
+        let worker = bench.worker().await.concurrency(4).deadline(SECOND);
+        let worker = if spawned { worker.spawned() } else { worker };
+        let handle = worker.handle();
+        let running = tokio::spawn(worker.run(async || {
+            let grenade = Grenade;
+            sleep(100 * SECOND).await;
+            drop(grenade);
+        }));
+        sleep(SECOND).await;
+        handle.stop();
+        let report = running.await.unwrap().unwrap();
+        assert_eq!((report.counts.cancelled, report.counts.released), (4, 4), "{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_when_it_is_done_is_an_error() {
+    let bench = Bench::new().await;
+    bench.fill(4).await;
+    let worker = bench.worker().await.concurrency(4).layer(Timeout::new(SECOND)).stop_when_empty();
+    let report = worker
+        .run(async || {
+            let _grenade = Grenade;
+            sleep(100 * SECOND).await;
+        })
+        .await
+        .unwrap();
+    assert_eq!((report.counts.handled, report.counts.rejected, report.counts.panics), (4, 4, 4), "{report}");
+}
