@@ -177,3 +177,42 @@ async fn a_handler_that_panics_when_it_is_done_is_an_error() {
         .unwrap();
     assert_eq!((report.counts.handled, report.counts.rejected, report.counts.panics), (4, 4, 4), "{report}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_on_error_or_in_an_errors_text_parks() {
+    #[derive(Debug)]
+    struct Unprintable;
+    impl std::fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Err(std::fmt::Error)
+        }
+    }
+    impl std::error::Error for Unprintable {}
+    let bench = Bench::new().await;
+    bench.fill(3).await;
+    let worker = bench.worker().await.concurrency(3).on_error(|_, _| panic!("cannot decide"));
+    let report = worker.stop_when_empty().run(async || Err::<(), _>("fails")).await.unwrap();
+    assert_eq!((report.counts.errors, report.counts.rejected), (3, 3));
+    bench.fill(3).await;
+    let worker = bench.worker().await.concurrency(3).stop_when_empty();
+    let report = worker.run(async || Err::<(), _>(Unprintable)).await.unwrap();
+    assert_eq!((report.counts.errors, report.counts.rejected), (3, 3));
+    let reasons: Vec<_> = bench.parked().await.iter().map(|d| d.message().failure().unwrap().reason.unwrap()).collect();
+    assert!(reasons[0].contains("cannot decide"), "{reasons:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_idle_hook_harms_nobody() {
+    let bench = Bench::new().await;
+    bench.fill(1).await;
+    let worker = bench.worker().await.concurrency(2).on_idle(async |_| panic!("idle"));
+    let worker = worker.on_idle(|_| -> std::future::Ready<()> { panic!("idle, at once") });
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(async || sleep(200 * SECOND).await));
+    sleep(201 * SECOND).await;
+    bench.fill(1).await;
+    sleep(201 * SECOND).await;
+    handle.stop();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!(report.counts.acked, 2);
+}

@@ -223,7 +223,10 @@ impl Work {
         if error.is::<Panicked>() {
             counters.panics.add(1);
         }
-        let reason = Reason::from_error(&**error);
+        // The error's text and the decision are the user's code, and run outside the slots: a panic there must not end
+        // the loop with all that it has in flight.
+        let reason = Panicked::catch(|| Reason::from_error(&**error))
+            .unwrap_or_else(|panicked| Reason::new(format!("an error whose text panicked: {}", panicked.text())));
         error!(
             queue = delivery.queue(), id = delivery.id(), attempt = delivery.attempt(), %reason,
             "the handler failed"
@@ -231,7 +234,10 @@ impl Work {
         if self.settings.stop_on_error {
             self.shared.stop(StopReason::Handler(reason.as_str().to_owned()));
         }
-        (self.settings.on_error)(delivery, error)
+        Panicked::catch(|| (self.settings.on_error)(delivery, error)).unwrap_or_else(|panicked| {
+            error!(queue = delivery.queue(), id = delivery.id(), panic = panicked.text(), "on_error panicked");
+            Outcome::reject(format!("on_error panicked: {}; {reason}", panicked.text()))
+        })
     }
 
     /// Cancels every handler and gives its message back, unless it was acked before.
@@ -289,7 +295,13 @@ impl Work {
             return None;
         }
         let (hooks, worker) = (self.settings.hooks.idle.clone(), WorkerHandle::new(Arc::clone(&self.shared)));
-        Some(Box::pin(async move { run_hooks(&hooks, &worker).await }))
+        // A panic of a hook must not end the loop with all that it has in flight.
+        let run = AssertUnwindSafe(async move { run_hooks(&hooks, &worker).await }).catch_unwind();
+        Some(Box::pin(run.map(|ran| {
+            if let Err(panic) = ran {
+                error!(panic = Panicked::of(&*panic).text(), "a hook panicked");
+            }
+        })))
     }
 
     fn check_memory(&mut self) {
