@@ -216,3 +216,17 @@ async fn a_panic_in_the_idle_hook_harms_nobody() {
     let report = running.await.unwrap().unwrap();
     assert_eq!(report.counts.acked, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_hook_that_hangs_is_cancelled_by_the_deadline() {
+    let bench = Bench::new().await;
+    bench.fill(1).await;
+    let worker = bench.worker().await.on_start(async |_| std::future::pending().await).deadline(3 * SECOND);
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(async || {}));
+    sleep(SECOND).await;
+    handle.stop();
+    let report = timeout(10 * SECOND, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(report.counts.handled, 0);
+    assert_eq!(bench.left().await, (1, 0));
+}

@@ -110,7 +110,10 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
     if settings.max_messages == Some(0) {
         shared.stop(StopReason::MaxMessages);
     }
-    run_hooks(&settings.hooks.start, &worker).await;
+    tokio::select! {
+        () = run_hooks(&settings.hooks.start, &worker) => {}
+        () = shared.reached(Stage::Cancelling) => warn!(queue = shared.provider.queue(), "a start hook was cancelled"),
+    }
     set_prefetch(shared, settings).await;
     info!(queue = shared.provider.queue(), concurrency = *shared.concurrency.borrow(), "worker started");
 

@@ -185,7 +185,7 @@ impl<L> Worker<L> {
         self
     }
 
-    /// Runs this before the first delivery is received.
+    /// Runs this before the first delivery is received. Like a handler, it is cancelled by the stop deadline.
     pub fn on_start<F, Fut>(mut self, run: F) -> Self
     where
         F: Fn(WorkerHandle) -> Fut + Send + Sync + 'static,
