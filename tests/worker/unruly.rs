@@ -230,3 +230,67 @@ async fn a_start_hook_that_hangs_is_cancelled_by_the_deadline() {
     assert_eq!(report.counts.handled, 0);
     assert_eq!(bench.left().await, (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_that_hangs_is_not_healthy_and_mends() {
+    let bench = Bench::new().await;
+    bench.fill(1).await;
+    let provider = Unruly::new(&bench).await;
+    provider.make("receive", Fault::Hang);
+    let worker = provider.worker(&bench).max_messages(1);
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(async || {}));
+    sleep(200 * SECOND).await;
+    assert!(!handle.health().is_healthy(), "{:?}", handle.health());
+    provider.mend();
+    let report = timeout(200 * SECOND, running).await.unwrap().unwrap().unwrap();
+    assert_eq!(report.counts.acked, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_stopped_by_someone_else_is_not_asked_without_pause() {
+    let bench = Bench::new().await;
+    let provider = Unruly::new(&bench).await;
+    let running = tokio::spawn(provider.worker(&bench).run(async || {}));
+    sleep(SECOND).await;
+    provider.stop().await.unwrap();
+    let before = provider.receives.load(Ordering::Relaxed);
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    let asked = provider.receives.load(Ordering::Relaxed) - before;
+    assert!(asked < 3, "asked {asked} times at once");
+    sleep(10 * SECOND).await;
+    provider.close().await.unwrap();
+    let report = timeout(10 * SECOND, running).await.unwrap().unwrap().unwrap();
+    assert!(matches!(report.stopped, StopReason::Closed), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_broker_that_failed_all_the_time_ends_the_worker() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await.give_up_after(30 * SECOND);
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(async || {}));
+    for _ in 0..10 {
+        sleep(15 * SECOND).await;
+        bench.faults().cut();
+    }
+    sleep(5 * SECOND).await;
+    assert!(handle.health().is_healthy(), "connected again, though nothing has arrived: {:?}", handle.health());
+    handle.stop();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!(report.counts.broker_errors, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_only_fails_ends_the_worker() {
+    let bench = Bench::new().await;
+    let provider = Unruly::new(&bench).await;
+    for fault in [Fault::Fail, Fault::Hang] {
+        provider.make("receive", fault);
+        let worker = provider.worker(&bench).give_up_after(300 * SECOND);
+        let error = timeout(600 * SECOND, worker.run(async || {})).await.unwrap().unwrap_err();
+        assert_eq!(error.broker_error().unwrap().kind(), ErrorKind::Timeout);
+    }
+}
