@@ -200,3 +200,14 @@ async fn a_lower_concurrency_holds_for_what_arrives_next() {
         assert_eq!(running.await.unwrap().unwrap().counts.acked, 10);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn times_that_no_clock_measures() {
+    let bench = Bench::new().await;
+    bench.fill(3).await;
+    let retry = Retry::exponential(Duration::MAX, Duration::MAX).jitter().attempts(u32::MAX);
+    let worker = bench.worker().await.deadline(Duration::MAX).max_time(Duration::MAX).give_up_after(Duration::MAX);
+    let worker = worker.layer(retry).layer(Timeout::new(Duration::MAX)).concurrency(usize::MAX).stop_when_empty();
+    let report = worker.run(async |body: String| if body == "0" { Err("no") } else { Ok(()) }).await.unwrap();
+    assert_eq!((report.counts.acked, report.counts.rejected), (2, 1), "{report}");
+}

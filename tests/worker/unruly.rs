@@ -294,3 +294,14 @@ async fn a_broker_that_only_fails_ends_the_worker() {
         assert_eq!(error.broker_error().unwrap().kind(), ErrorKind::Timeout);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_the_broker_cannot_do_parks() {
+    let bench = Bench::new().await;
+    bench.fill(5).await;
+    let running = bench.worker().await.stop_when_empty().run(async || Outcome::retry(Duration::from_secs(u64::MAX)));
+    let report = timeout(100 * SECOND, running).await.unwrap().unwrap();
+    assert_eq!((report.counts.handled, report.counts.rejected), (5, 5), "{report}");
+    let reason = bench.parked().await[0].message().failure().unwrap().reason.unwrap();
+    assert!(reason.contains("over the limit"), "{reason}");
+}
