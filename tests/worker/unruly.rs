@@ -305,3 +305,17 @@ async fn a_retry_that_the_broker_cannot_do_parks() {
     let reason = bench.parked().await[0].message().failure().unwrap().reason.unwrap();
     assert!(reason.contains("over the limit"), "{reason}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_hangs_is_tried_again() {
+    let bench = Bench::with_lease(30 * SECOND).await;
+    bench.fill(1).await;
+    let provider = Unruly::new(&bench).await;
+    provider.make("extend", Fault::Hang);
+    let worker = provider.worker(&bench).max_messages(1);
+    let running = tokio::spawn(worker.run(async || sleep(60 * SECOND).await));
+    sleep(11 * SECOND).await;
+    provider.mend();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!((report.counts.acked, report.counts.lost), (1, 0));
+}

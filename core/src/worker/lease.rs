@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tracing::warn;
 
 use crate::contract::MessageProvider;
@@ -20,7 +21,7 @@ struct Renewal {
     provider: Arc<dyn MessageProvider>,
     held: HashSet<Receipt>,
     due: Interval,
-    call: Option<BoxFuture<'static, Result<(), SettleError>>>,
+    call: Option<BoxFuture<'static, Result<Result<(), SettleError>, Elapsed>>>,
 }
 
 impl Leases {
@@ -57,7 +58,13 @@ impl Leases {
             if let Some(call) = &mut renewal.call {
                 let result = call.await;
                 renewal.call = None;
-                let lost = renewal.note(result);
+                let lost = match result {
+                    Ok(result) => renewal.note(result),
+                    Err(_) => {
+                        warn!(queue = renewal.provider.queue(), "no answer to a renewal of leases; tried again");
+                        Vec::new()
+                    }
+                };
                 if !lost.is_empty() {
                     return lost;
                 }
@@ -66,7 +73,9 @@ impl Leases {
             if !renewal.held.is_empty() {
                 let held: Vec<_> = renewal.held.iter().copied().collect();
                 let provider = Arc::clone(&renewal.provider);
-                renewal.call = Some(Box::pin(async move { provider.extend(&held).await }));
+                // One that hangs must not keep the next from being tried.
+                let limit = renewal.due.period();
+                renewal.call = Some(Box::pin(async move { timeout(limit, provider.extend(&held)).await }));
             }
         }
     }
