@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "memory", feature = "json"))]
 
+mod chaos;
 mod handling;
 mod limits;
 mod priority;
