@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tracing::warn;
 
 use crate::contract::MessageProvider;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::receipt::Receipt;
 use crate::settlement::SettleError;
 
@@ -21,7 +20,7 @@ struct Renewal {
     provider: Arc<dyn MessageProvider>,
     held: HashSet<Receipt>,
     due: Interval,
-    call: Option<BoxFuture<'static, Result<Result<(), SettleError>, Elapsed>>>,
+    call: Option<BoxFuture<'static, Result<(), SettleError>>>,
 }
 
 impl Leases {
@@ -58,13 +57,7 @@ impl Leases {
             if let Some(call) = &mut renewal.call {
                 let result = call.await;
                 renewal.call = None;
-                let lost = match result {
-                    Ok(result) => renewal.note(result),
-                    Err(_) => {
-                        warn!(queue = renewal.provider.queue(), "no answer to a renewal of leases; tried again");
-                        Vec::new()
-                    }
-                };
+                let lost = renewal.note(result);
                 if !lost.is_empty() {
                     return lost;
                 }
@@ -75,7 +68,11 @@ impl Leases {
                 let provider = Arc::clone(&renewal.provider);
                 // One that hangs must not keep the next from being tried.
                 let limit = renewal.due.period();
-                renewal.call = Some(Box::pin(async move { timeout(limit, provider.extend(&held)).await }));
+                renewal.call = Some(Box::pin(async move {
+                    let answer = timeout(limit, provider.extend(&held)).await;
+                    let none = || SettleError::all(held.iter().copied(), &Error::new(ErrorKind::Timeout, "no answer"));
+                    answer.unwrap_or_else(|_| Err(none()))
+                }));
             }
         }
     }
