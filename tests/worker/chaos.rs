@@ -248,3 +248,21 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn wake_ups_from_other_threads_are_not_lost() {
+    const MESSAGES: u64 = 20_000;
+    let broker = MemoryBroker::new().into_dyn();
+    broker.declare(&Topology::new().queue(Queue::new("q"))).await.unwrap();
+    let publisher = broker.publisher("", PublisherOptions::default()).await.unwrap();
+    for loops in [1, 3] {
+        let batch: Vec<_> = (0..MESSAGES).map(|n| Outgoing::new("q", Message::new(n.to_string()))).collect();
+        assert!(publisher.publish(&batch).await.iter().all(Result::is_ok));
+        let provider = broker.provider("q", ProviderOptions::default()).await.unwrap();
+        let worker = Worker::new(provider).signals_off().concurrency(64).parallelism(loops).max_messages(MESSAGES);
+        // Each is woken by a task that most often runs on another thread.
+        let handler = async || tokio::spawn(tokio::task::yield_now()).await.expect("no panic");
+        let report = timeout(Duration::from_secs(60), worker.run(handler)).await.expect("none sleeps on").unwrap();
+        assert_eq!(report.counts.acked, MESSAGES);
+    }
+}
