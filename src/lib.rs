@@ -1,1 +1,68 @@
-//! Facade.
+//! swarrot takes messages from any broker and gets work done: a web request answers at once and leaves the slow part to
+//! workers, which survive failures, retry later and later, and stop cleanly before a deploy.
+//!
+//! ```
+//! use std::time::Duration;
+//! use swarrot::prelude::*;
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Welcome {
+//!     name: String,
+//! }
+//!
+//! async fn greet(Json(welcome): Json<Welcome>) -> Result<(), BoxError> {
+//!     println!("welcome, {}", welcome.name);
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let broker = swarrot::connect("memory://").await?; // or amqp://user:password@host/vhost
+//! broker.declare(&Topology::new().queue(Queue::new("welcome"))).await?;
+//!
+//! let publisher = broker.publisher("", PublisherOptions::default()).await?;
+//! let message = Message::json(&Welcome { name: "Ada".to_owned() })?;
+//! publisher.publish_one(Outgoing::new("welcome", message)).await?;
+//!
+//! let provider = broker.provider("welcome", ProviderOptions::default()).await?;
+//! let report = Worker::new(provider)
+//!     .concurrency(8)
+//!     .layer(Retry::exponential(Duration::from_secs(30), Duration::from_secs(1800)).attempts(5).jitter())
+//!     .stop_when_empty()
+//!     .run(greet)
+//!     .await?;
+//! assert_eq!(report.counts.acked, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to find what
+//! - [`connect`]: from a URL to a [`Broker`], which makes providers and publishers.
+//! - [`Worker`]: receives, handles, settles; its limits and how it stops.
+//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
+//! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
+//! - [`topology`]: exchanges, queues, bindings.
+//! - [`MessageProvider`] and [`MessagePublisher`]: the contract that every backend keeps.
+//!
+//! # Features
+//! | feature | on by default | what for |
+//! |---|---|---|
+//! | `memory` | yes | the embedded backend, `memory://` |
+//! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
+//! | `json` | yes | the argument [`Json`](swarrot_core::Json) and `Message::json` |
+
+mod connect;
+pub mod prelude;
+
+pub use swarrot_core::*;
+
+pub use self::connect::connect;
+#[cfg(feature = "amqp")]
+pub use swarrot_amqp as amqp;
+#[cfg(feature = "memory")]
+pub use swarrot_memory as memory;
+
+/// The README's examples compile.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

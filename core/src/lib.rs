@@ -4,7 +4,8 @@
 //!
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
-//! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`].
+//! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`Worker`].
 
 pub mod message;
 
@@ -16,22 +17,37 @@ mod receipt;
 mod settlement;
 
 mod contract;
+mod priority;
 pub mod topology;
 
+mod handler;
+pub mod layer;
+mod worker;
+
+mod backoff;
 mod secret;
 mod url;
 
+pub use self::backoff::Backoff;
 pub use self::contract::{
     Broker, Capabilities, ConnectionState, DeadLetter, MessageProvider, MessagePublisher, MessagePublisherExt,
     Outgoing, ProviderOptions, PublisherOptions, QueueStats, RequeuePosition, ServerInfo,
 };
 pub use self::delivery::Delivery;
 pub use self::error::{BoxError, Error, ErrorKind, Permanent, Result};
+#[cfg(feature = "json")]
+pub use self::handler::Json;
+pub use self::handler::{
+    Attempt, Context, Extension, FnHandler, FromDelivery, FromHeader, Handler, Header, HeaderName, IntoHandler,
+    IntoOutcome, State,
+};
 pub use self::message::{Headers, Limits, Message, Properties, Value};
 pub use self::outcome::{Outcome, Reason};
+pub use self::priority::PriorityProvider;
 pub use self::receipt::Receipt;
 pub use self::secret::Secret;
 pub use self::settlement::{SettleError, Settlement};
 pub use self::url::BrokerUrl;
+pub use self::worker::{Counts, Health, HealthInFlight, Report, StopReason, Worker, WorkerError, WorkerHandle};
 
 pub use async_trait::async_trait;

@@ -1,0 +1,188 @@
+//! What happens around the loops of a worker: their start, signals, limits of time, the stages of stopping, the report.
+
+use std::convert::Infallible;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
+
+use super::report::{Report, StopReason, WorkerError};
+use super::settings::{Settings, run_hooks};
+use super::shared::{Shared, Stage};
+use super::signals::Listener;
+use super::{WorkerHandle, work};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::handler::Handler;
+
+/// How long the broker may take to take back what was fetched, and to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long settlements may take after handlers were cancelled.
+const CANCEL_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a worker from its start to its report.
+pub(super) async fn run<H: Handler>(
+    shared: Arc<Shared>,
+    settings: Settings,
+    handler: Arc<H>,
+) -> Result<Report, WorkerError> {
+    let no_signals = |e| {
+        let what = "cannot listen for signals; call signals_off() where they are not needed";
+        WorkerError::start(Error::new(ErrorKind::InvalidInput, what).with_source(e))
+    };
+    let signals = Listener::new(settings.signals).map_err(no_signals)?;
+    let failure = tokio::select! {
+        biased;
+        never = escalate(&shared, signals, settings.deadline) => match never {},
+        failure = run_to_end(&shared, &settings, handler) => failure,
+    };
+    let report = Report {
+        stopped: shared.stopped().unwrap_or(StopReason::Closed),
+        elapsed: shared.start().elapsed(),
+        counts: shared.counters.snapshot(),
+    };
+    info!(queue = shared.provider.queue(), reason = %report.stopped, counts = ?report.counts, "worker stopped");
+    let failure = failure.or_else(|| match &report.stopped {
+        StopReason::Broker(error) => Some(error.clone().into()),
+        StopReason::Handler(error) => Some(error.clone().into()),
+        _ => None,
+    });
+    match failure {
+        None => Ok(report),
+        Some(failure) => Err(WorkerError::end(report, failure)),
+    }
+}
+
+/// Goes through the stages of stopping as signals arrive and the deadline passes.
+async fn escalate(shared: &Shared, mut signals: Listener, deadline: Duration) -> Infallible {
+    let overdue = async {
+        shared.reached(Stage::Draining).await;
+        sleep(deadline).await;
+        shared.cancel();
+        std::future::pending::<Infallible>().await
+    };
+    let by_signal = async {
+        let first = signals.next().await;
+        info!(signal = first.name, "stopping; handlers may finish, a second signal cancels them");
+        shared.stop(StopReason::Signal(first.name));
+        let second = signals.next().await;
+        warn!(signal = second.name, "cancelling handlers; a third signal ends the process");
+        shared.cancel();
+        let third = signals.next().await;
+        error!(signal = third.name, "ending the process; unsettled messages are delivered again");
+        // As a shell reports a process that was ended by the signal.
+        process::exit(128 + third.number)
+    };
+    tokio::select! {
+        never = overdue => never,
+        never = by_signal => never,
+    }
+}
+
+/// Runs the loops until they end, then closes the provider. Returns what ended the worker beside its stop reason.
+async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handler: Arc<H>) -> Option<BoxError> {
+    let worker = WorkerHandle::new(Arc::clone(shared));
+    shared.start();
+    if settings.max_messages == Some(0) {
+        shared.stop(StopReason::MaxMessages);
+    }
+    run_hooks(&settings.hooks.start, &worker).await;
+    set_prefetch(shared, settings).await;
+    info!(queue = shared.provider.queue(), concurrency = *shared.concurrency.borrow(), "worker started");
+
+    let mut loops: FuturesUnordered<_> = (0..settings.parallelism)
+        .map(|index| {
+            let work = work::run(Arc::clone(shared), settings.clone(), Arc::clone(&handler), index);
+            AbortOnDropHandle::new(tokio::spawn(work))
+        })
+        .collect();
+    let mut failure = until_draining(shared, settings, &mut loops).await;
+
+    let drain = async {
+        let stopped = timeout(CLOSE_DEADLINE, shared.provider.stop()).await;
+        if let Ok(Err(error)) = stopped {
+            warn!(queue = shared.provider.queue(), %error, "the broker was not told that this worker stops");
+        }
+    };
+    let ended = async {
+        let all = async {
+            while let Some(ended) = loops.next().await {
+                failure = failure.take().or_else(|| failed(ended));
+            }
+        };
+        let overdue = async {
+            shared.reached(Stage::Cancelling).await;
+            sleep(CANCEL_GRACE).await;
+        };
+        tokio::select! {
+            () = all => {}
+            () = overdue => warn!(queue = shared.provider.queue(), "settlements did not end in time"),
+        }
+    };
+    tokio::join!(drain, ended);
+    drop(loops);
+
+    match timeout(CLOSE_DEADLINE, shared.provider.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(queue = shared.provider.queue(), %error, "the provider did not close cleanly"),
+        Err(_) => warn!(queue = shared.provider.queue(), "the provider did not close in time"),
+    }
+    shared.end();
+    run_hooks(&settings.hooks.stop, &worker).await;
+    failure
+}
+
+/// Watches over running loops until the worker begins to stop.
+async fn until_draining(
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    loops: &mut FuturesUnordered<AbortOnDropHandle<()>>,
+) -> Option<BoxError> {
+    let mut concurrency = shared.concurrency.subscribe();
+    concurrency.mark_unchanged();
+    let end = settings.max_time.and_then(|time| Instant::now().checked_add(time));
+    let time_is_up = async {
+        match end {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(time_is_up);
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.reached(Stage::Draining) => return None,
+            () = &mut time_is_up => shared.stop(StopReason::MaxTime),
+            Ok(()) = concurrency.changed() => set_prefetch(shared, settings).await,
+            // A loop ends by itself only if it failed.
+            Some(ended) = loops.next() => {
+                let failure = failed(ended);
+                shared.stop(StopReason::Closed);
+                return failure;
+            }
+        }
+    }
+}
+
+async fn set_prefetch(shared: &Shared, settings: &Settings) {
+    let prefetch = settings.prefetch_for(*shared.concurrency.borrow());
+    match timeout(CLOSE_DEADLINE, shared.provider.set_prefetch(prefetch)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            warn!(queue = shared.provider.queue(), %error, "the prefetch holds from the next connection on");
+        }
+        Err(_) => warn!(queue = shared.provider.queue(), "the broker did not confirm the prefetch in time"),
+    }
+}
+
+fn failed(ended: Result<(), JoinError>) -> Option<BoxError> {
+    ended.err().map(|error| {
+        error!(%error, "a loop of the worker ended in a panic");
+        error.into()
+    })
+}

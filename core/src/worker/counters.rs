@@ -1,0 +1,64 @@
+//! Counts that several loops add to.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Counts;
+use crate::outcome::Outcome;
+
+macro_rules! counters {
+    ($($name:ident),* $(,)?) => {
+        /// The fields of [`Counts`], to be added to from several tasks.
+        #[derive(Debug, Default)]
+        pub(super) struct Counters {
+            $(pub(super) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(super) fn snapshot(&self) -> Counts {
+                Counts { $($name: self.$name.get()),* }
+            }
+        }
+    };
+}
+
+counters!(
+    handled,
+    acked,
+    retried,
+    requeued,
+    rejected,
+    released,
+    errors,
+    panics,
+    cancelled,
+    lost,
+    settle_failures,
+    broker_errors,
+);
+
+impl Counters {
+    /// Counts a delivery that was settled.
+    pub(super) fn settled(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Ack => &self.acked,
+            Outcome::Retry { .. } => &self.retried,
+            Outcome::Requeue => &self.requeued,
+            Outcome::Reject { .. } => &self.rejected,
+            Outcome::Release => &self.released,
+        }
+        .add(1);
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

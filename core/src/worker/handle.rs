@@ -1,0 +1,58 @@
+//! A worker, seen and steered from outside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::health::Health;
+use super::report::StopReason;
+use super::shared::{Shared, Stage};
+
+/// A worker, seen and steered from outside. Cheap to clone; handlers may ask for one.
+#[derive(Clone)]
+pub struct WorkerHandle {
+    shared: Arc<Shared>,
+}
+
+impl WorkerHandle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Stops the worker in good order: nothing more is received, what runs may finish until the deadline.
+    pub fn stop(&self) {
+        self.shared.stop(StopReason::Handle);
+    }
+
+    /// Cancels the handlers that still run and gives their messages back, as the deadline would.
+    pub fn cancel(&self) {
+        self.shared.stop(StopReason::Handle);
+        self.shared.cancel();
+    }
+
+    /// Whether the worker has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stage() > Stage::Running
+    }
+
+    /// Waits until the worker begins to stop, so that a long handler can end early. Cancel safe.
+    pub async fn stopping(&self) {
+        self.shared.reached(Stage::Draining).await;
+    }
+
+    /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish. Zero
+    /// counts as one.
+    pub fn set_concurrency(&self, deliveries: usize) {
+        self.shared.concurrency.send_replace(deliveries.max(1));
+    }
+
+    /// How the worker is at this moment.
+    pub fn health(&self) -> Health {
+        Health::of(&self.shared)
+    }
+}
+
+impl fmt::Debug for WorkerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHandle").field("queue", &self.shared.provider.queue()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! Settlements on their way to the broker.
+//!
+//! Acks and what else is quick go in one call at a time; what finishes meanwhile rides in the next. Retries and rejects,
+//! which wait until their copies are confirmed, go in calls of their own, several at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::shared::{Shared, Stage};
+use crate::backoff::Backoff;
+use crate::error::{Error, ErrorKind};
+use crate::receipt::Receipt;
+use crate::settlement::Settlement;
+
+/// Settlements that wait, and those under way.
+pub(super) struct Settling {
+    shared: Arc<Shared>,
+    quick: Vec<Settlement>,
+    copies: Vec<Settlement>,
+    quick_call: Option<BoxFuture<'static, Attempt>>,
+    calls: FuturesUnordered<BoxFuture<'static, Vec<Receipt>>>,
+}
+
+/// What became of one call.
+struct Attempt {
+    /// Settled, or lost for good.
+    done: Vec<Receipt>,
+    /// Still held by the provider.
+    failed: Vec<Settlement>,
+}
+
+impl Settling {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, quick: Vec::new(), copies: Vec::new(), quick_call: None, calls: FuturesUnordered::new() }
+    }
+
+    pub(super) fn push(&mut self, settlement: Settlement) {
+        if settlement.outcome.needs_copy() { &mut self.copies } else { &mut self.quick }.push(settlement);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.quick.is_empty() && self.copies.is_empty() && self.quick_call.is_none() && self.calls.is_empty()
+    }
+
+    /// Sends what waits, as far as it may go now.
+    pub(super) fn send(&mut self) {
+        if !self.copies.is_empty() {
+            let copies = std::mem::take(&mut self.copies);
+            self.calls.push(Box::pin(until_settled(Arc::clone(&self.shared), copies, false)));
+        }
+        if self.quick_call.is_none() && !self.quick.is_empty() {
+            let quick = std::mem::take(&mut self.quick);
+            let shared = Arc::clone(&self.shared);
+            self.quick_call = Some(Box::pin(async move { attempt(&shared, quick).await }));
+        }
+    }
+
+    /// Waits for a call to end, and returns the receipts that are done with. Pends while none is under way.
+    ///
+    /// Cancel safe: calls stay under way.
+    pub(super) async fn done(&mut self) -> Vec<Receipt> {
+        let quick_call = async {
+            match &mut self.quick_call {
+                Some(call) => call.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            attempt = quick_call => {
+                self.quick_call = None;
+                if !attempt.failed.is_empty() {
+                    // Out of the way of other acks.
+                    self.calls.push(Box::pin(until_settled(Arc::clone(&self.shared), attempt.failed, true)));
+                }
+                attempt.done
+            }
+            Some(done) = self.calls.next() => done,
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// Settles, again and again after a pause, until all are settled or lost, or handlers are cancelled because the worker has
+/// to end: what is unsettled then goes back when the provider closes.
+async fn until_settled(shared: Arc<Shared>, mut settlements: Vec<Settlement>, mut failed_before: bool) -> Vec<Receipt> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+    let mut all_done = Vec::with_capacity(settlements.len());
+    loop {
+        if failed_before {
+            tokio::select! {
+                () = sleep(backoff.next_delay()) => {}
+                () = shared.reached(Stage::Cancelling) => {}
+            }
+        }
+        let Attempt { done, failed } = attempt(&shared, settlements).await;
+        all_done.extend(done);
+        if failed.is_empty() || shared.stage() >= Stage::Cancelling {
+            all_done.extend(failed.iter().map(|settlement| settlement.receipt));
+            return all_done;
+        }
+        settlements = failed;
+        failed_before = true;
+    }
+}
+
+/// Settles once, and counts what became of each.
+async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
+    let mut attempt = Attempt { done: Vec::with_capacity(settlements.len()), failed: Vec::new() };
+    let failures = match shared.provider.settle(&settlements).await {
+        Ok(()) => Vec::new(),
+        Err(error) => error.into_failures(),
+    };
+    for settlement in settlements {
+        let failure = failures.iter().find(|(receipt, _)| *receipt == settlement.receipt);
+        match failure {
+            None => shared.counters.settled(&settlement.outcome),
+            Some((_, error)) if is_lost(error) => {
+                shared.counters.lost.add(1);
+                debug!(receipt = ?settlement.receipt, "the delivery was lost before it was settled; it comes again");
+            }
+            Some((receipt, error)) => {
+                shared.counters.settle_failures.add(1);
+                warn!(queue = shared.provider.queue(), ?receipt, %error, "not settled yet; it is tried again");
+                attempt.failed.push(settlement);
+                continue;
+            }
+        }
+        attempt.done.push(settlement.receipt);
+    }
+    attempt
+}
+
+/// Whether the provider does not hold the delivery any more.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Stale | ErrorKind::Closed)
+}

@@ -1,0 +1,167 @@
+//! What the loops of a worker, its handle and its health view share.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::counters::Counters;
+use super::in_flight::InFlight;
+use super::report::StopReason;
+use crate::contract::MessageProvider;
+use crate::error::Error;
+
+/// How far a worker is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// It receives.
+    Running,
+    /// It receives no more; what runs may finish.
+    Draining,
+    /// What runs is cancelled.
+    Cancelling,
+    /// It has ended.
+    Ended,
+}
+
+/// What the loops of a worker, its handle and its health view share.
+pub(super) struct Shared {
+    pub(super) provider: Arc<dyn MessageProvider>,
+    pub(super) counters: Counters,
+    pub(super) concurrency: watch::Sender<usize>,
+    /// One table for each loop.
+    pub(super) in_flight: Mutex<Vec<Arc<InFlight>>>,
+    /// Deliveries whose handlers were started, or that were refused.
+    admitted: AtomicU64,
+    stage: watch::Sender<Stage>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopped: Option<StopReason>,
+    started: Option<Instant>,
+    last_receive: Option<Instant>,
+    /// The broker's last error, and since when there has been no success.
+    failing: Option<(Instant, Error)>,
+}
+
+impl Shared {
+    pub(super) fn new(provider: Arc<dyn MessageProvider>) -> Arc<Self> {
+        Arc::new(Self {
+            provider,
+            counters: Counters::default(),
+            concurrency: watch::Sender::new(1),
+            in_flight: Mutex::default(),
+            admitted: AtomicU64::new(0),
+            stage: watch::Sender::new(Stage::Running),
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tables of what is in flight.
+    pub(super) fn tables(&self) -> Vec<Arc<InFlight>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    pub(super) fn watch_stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    /// Waits until the worker is at least this far. Cancel safe.
+    pub(super) async fn reached(&self, stage: Stage) {
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = self.stage.subscribe().wait_for(|now| *now >= stage).await;
+    }
+
+    /// Begins to stop; the first reason stays.
+    pub(super) fn stop(&self, reason: StopReason) {
+        self.state().stopped.get_or_insert(reason);
+        self.advance(Stage::Draining);
+    }
+
+    pub(super) fn cancel(&self) {
+        self.advance(Stage::Cancelling);
+    }
+
+    pub(super) fn end(&self) {
+        self.advance(Stage::Ended);
+    }
+
+    fn advance(&self, to: Stage) {
+        self.stage.send_if_modified(|now| {
+            let forward = *now < to;
+            if forward {
+                *now = to;
+            }
+            forward
+        });
+    }
+
+    /// Takes one more delivery in, unless there were `max` before; the last one stops the worker.
+    pub(super) fn admit(&self, max: Option<u64>) -> bool {
+        let Some(max) = max else { return true };
+        let one_more = |admitted| (admitted < max).then_some(admitted + 1);
+        let before = self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        if before.is_ok_and(|before| before + 1 == max) {
+            self.stop(StopReason::MaxMessages);
+        }
+        before.is_ok()
+    }
+
+    /// How many deliveries were taken in, where their number is limited.
+    pub(super) fn admitted(&self) -> u64 {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn stopped(&self) -> Option<StopReason> {
+        self.state().stopped.clone()
+    }
+
+    pub(super) fn start(&self) -> Instant {
+        *self.state().started.get_or_insert_with(Instant::now)
+    }
+
+    /// Notes an answer of the broker, with or without deliveries.
+    pub(super) fn received(&self) {
+        let mut state = self.state();
+        state.last_receive = Some(Instant::now());
+        state.failing = None;
+    }
+
+    /// Notes an error of the broker, and returns since when there have been only errors.
+    pub(super) fn failed(&self, error: &Error) -> Instant {
+        let mut state = self.state();
+        let since = state.failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+        state.failing = Some((since, error.clone()));
+        since
+    }
+
+    pub(super) fn started(&self) -> Option<Instant> {
+        self.state().started
+    }
+
+    pub(super) fn last_receive(&self) -> Option<Instant> {
+        self.state().last_receive
+    }
+
+    pub(super) fn failing(&self) -> Option<(Instant, Error)> {
+        self.state().failing.clone()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("provider", &self.provider).field("stage", &self.stage()).finish_non_exhaustive()
+    }
+}

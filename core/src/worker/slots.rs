@@ -1,0 +1,194 @@
+//! The handlers that run at the moment: futures in fixed slots, driven by the worker's own task.
+//!
+//! A slot's memory and its waker are made once and used again for every delivery, and only slots that were woken are
+//! polled.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+use crate::layer::Panicked;
+
+/// Futures in numbered slots.
+pub(super) struct Slots<F> {
+    all: Vec<Slot<F>>,
+    free: Vec<usize>,
+    woken: Arc<Woken>,
+    /// The list of woken slots, taken out while they are polled.
+    batch: Vec<usize>,
+}
+
+struct Slot<F> {
+    future: Pin<Box<Option<F>>>,
+    signal: Arc<Signal>,
+    waker: Waker,
+}
+
+/// What a future came to.
+pub(super) enum Finished<T> {
+    /// It returned this.
+    Returned(T),
+    /// It panicked.
+    Panicked(Panicked),
+}
+
+/// The slots that were woken since they were polled last.
+#[derive(Default)]
+struct Woken {
+    slots: Mutex<Vec<usize>>,
+    task: AtomicWaker,
+}
+
+struct Signal {
+    index: usize,
+    queued: AtomicBool,
+    woken: Arc<Woken>,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.woken.slots.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
+            self.woken.task.wake();
+        }
+    }
+}
+
+impl<F: Future> Slots<F> {
+    pub(super) fn new() -> Self {
+        Self { all: Vec::new(), free: Vec::new(), woken: Arc::default(), batch: Vec::new() }
+    }
+
+    /// How many futures run.
+    pub(super) fn running(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
+    /// Puts a future into a free slot, or a new one, and returns its number. It runs at the next [`finished`](Self::finished).
+    pub(super) fn start(&mut self, future: F) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            let index = self.all.len();
+            let signal = Arc::new(Signal { index, queued: AtomicBool::new(false), woken: Arc::clone(&self.woken) });
+            let waker = Waker::from(Arc::clone(&signal));
+            self.all.push(Slot { future: Box::pin(None), signal, waker });
+            index
+        });
+        let slot = &mut self.all[index];
+        slot.future.set(Some(future));
+        slot.waker.wake_by_ref();
+        index
+    }
+
+    /// Drops the future in this slot. False if none runs there.
+    pub(super) fn cancel(&mut self, index: usize) -> bool {
+        let slot = &mut self.all[index];
+        if slot.future.is_none() {
+            return false;
+        }
+        slot.future.set(None);
+        self.free.push(index);
+        true
+    }
+
+    /// Runs the futures until at least one has finished, and adds all that have to `finished`.
+    ///
+    /// Cancel safe: what has finished is in the list when this is ready, and still runs otherwise.
+    pub(super) async fn finished(&mut self, finished: &mut Vec<(usize, Finished<F::Output>)>) {
+        poll_fn(|cx| self.poll_finished(cx, finished)).await;
+    }
+
+    fn poll_finished(&mut self, cx: &Context<'_>, finished: &mut Vec<(usize, Finished<F::Output>)>) -> Poll<()> {
+        // Registered before the list is read: a wake-up in between is not lost.
+        self.woken.task.register(cx.waker());
+        std::mem::swap(&mut *self.woken.slots.lock().unwrap_or_else(PoisonError::into_inner), &mut self.batch);
+        for index in self.batch.drain(..) {
+            let slot = &mut self.all[index];
+            // Before the poll: a wake-up during it counts.
+            slot.signal.queued.store(false, Ordering::Release);
+            let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
+            let mut slot_cx = Context::from_waker(&slot.waker);
+            let result = match catch_unwind(AssertUnwindSafe(|| future.poll(&mut slot_cx))) {
+                Ok(Poll::Pending) => continue,
+                Ok(Poll::Ready(output)) => Finished::Returned(output),
+                Err(panic) => Finished::Panicked(Panicked::of(&*panic)),
+            };
+            // Dropping a future that panicked may panic again.
+            let dropped = catch_unwind(AssertUnwindSafe(|| slot.future.set(None)));
+            let result = dropped.map_or_else(|panic| Finished::Panicked(Panicked::of(&*panic)), |()| result);
+            self.free.push(index);
+            finished.push((index, result));
+        }
+        if finished.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+
+    type Boxed = BoxFuture<'static, u32>;
+
+    async fn results(slots: &mut Slots<Boxed>) -> Vec<(usize, Result<u32, String>)> {
+        let mut finished = Vec::new();
+        slots.finished(&mut finished).await;
+        let plain = |result| match result {
+            Finished::Returned(n) => Ok(n),
+            Finished::Panicked(panicked) => Err(panicked.to_string()),
+        };
+        finished.into_iter().map(|(index, result)| (index, plain(result))).collect()
+    }
+
+    fn after(ms: u64, n: u32) -> Boxed {
+        async move {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            n
+        }
+        .boxed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_the_order_of_finishing() {
+        let mut slots = Slots::new();
+        slots.start(after(20, 20));
+        slots.start(after(10, 10));
+        assert_eq!(results(&mut slots).await, [(1, Ok(10))]);
+        assert_eq!(slots.start(after(5, 5)), 1, "the slot is used again");
+        assert_eq!(results(&mut slots).await, [(1, Ok(5))]);
+        assert_eq!(results(&mut slots).await, [(0, Ok(20))]);
+        assert_eq!(slots.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_slot_only() {
+        let mut slots = Slots::new();
+        slots.start(async { panic!("boom {}", 1) }.boxed());
+        slots.start(async { 2 }.boxed());
+        let mut both = results(&mut slots).await;
+        both.sort();
+        assert_eq!(both, [(0, Err("the handler panicked: boom 1".to_owned())), (1, Ok(2))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_slot_never_finishes() {
+        let mut slots = Slots::new();
+        let cancelled = slots.start(after(1, 1));
+        slots.start(after(2, 2));
+        assert!(slots.cancel(cancelled));
+        assert!(!slots.cancel(cancelled));
+        assert_eq!(results(&mut slots).await, [(1, Ok(2))]);
+    }
+}

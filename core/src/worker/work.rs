@@ -1,0 +1,270 @@
+//! One loop of a worker: receives into free slots, runs handlers, hands their outcomes to settling.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Either};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, warn};
+
+use super::WorkerHandle;
+use super::in_flight::{InFlight, Running};
+use super::intake::Intake;
+use super::lease::Leases;
+use super::report::StopReason;
+use super::settings::{Settings, run_hooks};
+use super::settle::Settling;
+use super::shared::{Shared, Stage};
+use super::slots::{Finished, Slots};
+use crate::contract::MessageProvider;
+use crate::delivery::Delivery;
+use crate::error::BoxError;
+use crate::handler::Handler;
+use crate::layer::Panicked;
+use crate::outcome::{Outcome, Reason};
+use crate::receipt::Receipt;
+use crate::settlement::{SettleError, Settlement};
+
+/// How long an idle worker waits for messages in one call.
+const IDLE_WAIT: Duration = Duration::from_secs(60);
+/// How long a queue must be empty for a worker that stops then.
+const EMPTY_WAIT: Duration = Duration::from_millis(500);
+/// How often the process's memory is looked at, at most.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs one loop of a worker until the worker stops and everything of this loop is settled.
+pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, handler: Arc<H>, index: usize) {
+    let table = Arc::new(InFlight::default());
+    shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
+    let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
+    let ack_first = settings.ack_first.then(|| Arc::clone(&shared.provider));
+    let mut intake = Intake::new(Arc::clone(&shared), wait, settings.give_up_after);
+    let mut settling = Settling::new(Arc::clone(&shared));
+    let mut leases = Leases::new(&shared.provider);
+    let mut slots = Slots::new();
+    let mut finished = Vec::new();
+    let mut idling: Option<BoxFuture<'static, ()>> = None;
+    let mut stage = shared.watch_stage();
+    let mut concurrency = shared.concurrency.subscribe();
+    let mut work = Work { shared, settings, table, index, memory_checked: Instant::now() };
+
+    loop {
+        let now = *stage.borrow_and_update();
+        if now > Stage::Running {
+            intake.drop_call();
+            idling = None;
+        } else if !intake.is_waiting()
+            && idling.is_none()
+            && let Some(max) = NonZeroUsize::new(work.room(slots.running()))
+        {
+            intake.ask(max);
+        }
+        if now >= Stage::Cancelling {
+            work.cancel_all(&mut slots, &mut settling);
+        }
+        settling.send();
+        if now > Stage::Running && slots.running() == 0 && settling.is_empty() {
+            return;
+        }
+
+        tokio::select! {
+            biased;
+            Ok(()) = stage.changed() => {}
+            () = slots.finished(&mut finished), if slots.running() > 0 => {
+                for (slot, result) in finished.drain(..) {
+                    if let Some(settled) = work.finish(slot, result, &mut settling) {
+                        leases.forget(&[settled]);
+                    }
+                }
+                work.check_memory();
+            }
+            done = settling.done() => leases.forget(&done),
+            lost = leases.lost() => lost.into_iter().for_each(|receipt| work.lose(receipt, &mut slots)),
+            arrived = intake.arrived() => {
+                let Some(deliveries) = arrived else { continue };
+                if deliveries.is_empty() {
+                    idling = work.idle(slots.running() == 0 && settling.is_empty());
+                }
+                for delivery in deliveries {
+                    leases.hold(delivery.receipt());
+                    let Some(delivery) = work.admit(delivery, &mut settling) else { continue };
+                    let running = Running { delivery: delivery.clone(), since: Instant::now() };
+                    let call = call(Arc::clone(&handler), delivery, ack_first.clone());
+                    let call = if work.settings.spawned { Either::Right(spawned(call)) } else { Either::Left(call) };
+                    work.table.insert(slots.start(call), running);
+                }
+            }
+            () = async { idling.as_mut().expect("there is one").await }, if idling.is_some() => idling = None,
+            Ok(()) = concurrency.changed() => {}
+        }
+    }
+}
+
+/// What a handler's future comes to.
+struct Called {
+    result: Result<Outcome, BoxError>,
+    /// How the ack before it went, where there was one.
+    acked: Option<Result<(), SettleError>>,
+}
+
+async fn call<H: Handler>(handler: Arc<H>, delivery: Delivery, ack_first: Option<Arc<dyn MessageProvider>>) -> Called {
+    let Some(provider) = ack_first else {
+        return Called { result: handler.handle(delivery).await, acked: None };
+    };
+    let acked = provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await;
+    let result = match &acked {
+        Ok(()) => handler.handle(delivery).await,
+        // Not handled: someone else gets it.
+        Err(_) => Ok(Outcome::Release),
+    };
+    Called { result, acked: Some(acked) }
+}
+
+/// Runs a call on a task of its own, which ends with the future that waits for it.
+async fn spawned(call: impl Future<Output = Called> + Send + 'static) -> Called {
+    match AbortOnDropHandle::new(tokio::spawn(call)).await {
+        Ok(called) => called,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Called { result: Ok(Outcome::Release), acked: None },
+        },
+    }
+}
+
+/// What a loop knows beside its futures.
+struct Work {
+    shared: Arc<Shared>,
+    settings: Settings,
+    table: Arc<InFlight>,
+    index: usize,
+    memory_checked: Instant,
+}
+
+impl Work {
+    /// How many more deliveries this loop may take.
+    fn room(&self, running: usize) -> usize {
+        let (total, loops) = (*self.shared.concurrency.borrow(), self.settings.parallelism);
+        let share = total / loops + usize::from(self.index < total % loops);
+        // What is admitted is counted when it arrives; a worker with several loops may fetch a few too many, which go back.
+        let left = self.settings.max_messages.map_or(u64::MAX, |max| max.saturating_sub(self.shared.admitted()));
+        share.saturating_sub(running).min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    /// Decides whether a delivery's handler runs; if not, settles it.
+    fn admit(&mut self, delivery: Delivery, settling: &mut Settling) -> Option<Delivery> {
+        let mut settle = |outcome| settling.push(Settlement::new(delivery.receipt(), outcome));
+        if self.shared.stage() > Stage::Running || !self.shared.admit(self.settings.max_messages) {
+            settle(Outcome::Release);
+            return None;
+        }
+        let refused = match (self.settings.max_deliveries, delivery.delivery_count()) {
+            (Some(max), Some(count)) if count > max => Some(Reason::new(format!(
+                "delivered {count} times without being settled, the limit is {max}; it may end the process that handles it"
+            ))),
+            _ => self.settings.limits.check_size(delivery.message()).err().map(|error| Reason::from_error(&error)),
+        };
+        if let Some(reason) = refused {
+            error!(queue = delivery.queue(), id = delivery.id(), %reason, "message rejected without being handled");
+            settle(Outcome::Reject { reason });
+            return None;
+        }
+        Some(delivery)
+    }
+
+    /// Turns what a handler came to into a settlement; returns the receipt if it was acked before.
+    fn finish(&mut self, slot: usize, finished: Finished<Called>, settling: &mut Settling) -> Option<Receipt> {
+        let Running { delivery, .. } = self.table.remove(slot)?;
+        let counters = &self.shared.counters;
+        counters.handled.add(1);
+        let (result, acked) = match finished {
+            Finished::Returned(called) => (called.result, called.acked),
+            Finished::Panicked(panicked) => (Err(panicked.into()), None),
+        };
+        let outcome = result.unwrap_or_else(|error| self.failed(&delivery, &error));
+        match acked {
+            None => settling.push(Settlement::new(delivery.receipt(), outcome)),
+            Some(Ok(())) => {
+                counters.acked.add(1);
+                return Some(delivery.receipt());
+            }
+            Some(Err(error)) => {
+                warn!(queue = delivery.queue(), id = delivery.id(), %error, "not handled, since it could not be acked before");
+                settling.push(Settlement::new(delivery.receipt(), outcome));
+            }
+        }
+        None
+    }
+
+    /// Decides what becomes of a delivery whose handler failed.
+    fn failed(&self, delivery: &Delivery, error: &BoxError) -> Outcome {
+        let counters = &self.shared.counters;
+        counters.errors.add(1);
+        if error.is::<Panicked>() {
+            counters.panics.add(1);
+        }
+        let reason = Reason::from_error(&**error);
+        error!(
+            queue = delivery.queue(), id = delivery.id(), attempt = delivery.attempt(), %reason,
+            "the handler failed"
+        );
+        if self.settings.stop_on_error {
+            self.shared.stop(StopReason::Handler(reason.as_str().to_owned()));
+        }
+        (self.settings.on_error)(delivery, error)
+    }
+
+    /// Cancels every handler and gives its message back.
+    fn cancel_all<F: Future<Output = Called>>(&mut self, slots: &mut Slots<F>, settling: &mut Settling) {
+        let mut running = Vec::new();
+        self.table.for_each(|slot, message| running.push((slot, message.delivery.receipt())));
+        for (slot, receipt) in running {
+            self.table.remove(slot);
+            if slots.cancel(slot) {
+                self.shared.counters.cancelled.add(1);
+                settling.push(Settlement::new(receipt, Outcome::Release));
+            }
+        }
+    }
+
+    /// Cancels the handler of a delivery whose lease is lost. One that waits to be settled learns of the loss there.
+    fn lose<F: Future<Output = Called>>(&mut self, receipt: Receipt, slots: &mut Slots<F>) {
+        let mut lost = None;
+        self.table.for_each(|slot, message| {
+            if message.delivery.receipt() == receipt {
+                lost = Some(slot);
+            }
+        });
+        if let Some(slot) = lost.filter(|slot| slots.cancel(*slot)) {
+            self.table.remove(slot);
+            self.shared.counters.lost.add(1);
+            warn!(queue = self.shared.provider.queue(), ?receipt, "lease lost; the handler is cancelled");
+        }
+    }
+
+    /// What to do when nothing has arrived for a while.
+    fn idle(&self, nothing_in_flight: bool) -> Option<BoxFuture<'static, ()>> {
+        if self.settings.stop_when_empty && nothing_in_flight {
+            self.shared.stop(StopReason::Empty);
+        }
+        if self.settings.hooks.idle.is_empty() {
+            return None;
+        }
+        let (hooks, worker) = (self.settings.hooks.idle.clone(), WorkerHandle::new(Arc::clone(&self.shared)));
+        Some(Box::pin(async move { run_hooks(&hooks, &worker).await }))
+    }
+
+    fn check_memory(&mut self) {
+        let Some(limit) = self.settings.max_memory else { return };
+        if self.memory_checked.elapsed() < MEMORY_INTERVAL {
+            return;
+        }
+        self.memory_checked = Instant::now();
+        let used = memory_stats::memory_stats().map_or(0, |stats| stats.physical_mem as u64);
+        if used > limit {
+            self.shared.stop(StopReason::MaxMemory(used));
+        }
+    }
+}

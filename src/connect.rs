@@ -1,0 +1,64 @@
+//! From a URL to a broker.
+
+use std::sync::Arc;
+
+use swarrot_core::{Broker, BrokerUrl, Error, ErrorKind, Result};
+
+/// Connects to the broker that a URL names.
+///
+/// | URL | broker | feature |
+/// |---|---|---|
+/// | `memory://`, `memory://name` | in this process: a new one, or the one of that name | `memory` |
+/// | `amqp://user:password@host:5672/vhost`, `amqps://…` | RabbitMQ; several hosts are separated by commas | `amqp` |
+///
+/// # Errors
+/// [`InvalidInput`](ErrorKind::InvalidInput) for a URL that is malformed or of an unknown scheme;
+/// [`Unsupported`](ErrorKind::Unsupported) for a scheme whose feature is off, with the feature's name; what the broker
+/// answers, such as [`AccessRefused`](ErrorKind::AccessRefused) or [`Connection`](ErrorKind::Connection). No error shows
+/// the password.
+///
+/// # Cancel safety
+/// Dropping the future ends the attempt.
+pub async fn connect(url: &str) -> Result<Arc<dyn Broker>> {
+    let url: BrokerUrl = url.parse()?;
+    match url.scheme.as_str() {
+        #[cfg(feature = "memory")]
+        "memory" => Ok(Arc::new(swarrot_memory::MemoryBroker::connect(&url)?)),
+        #[cfg(feature = "amqp")]
+        "amqp" | "amqps" => Ok(Arc::new(swarrot_amqp::AmqpBroker::connect(&url).await?)),
+        scheme => Err(unknown(scheme)),
+    }
+}
+
+/// What to do about a scheme that is not built in.
+fn unknown(scheme: &str) -> Error {
+    let feature = match scheme {
+        "memory" => "memory",
+        "amqp" | "amqps" => "amqp",
+        _ => {
+            let what = format!("unknown scheme {scheme:?}; known are memory, amqp and amqps");
+            return Error::new(ErrorKind::InvalidInput, what).with_operation("connect");
+        }
+    };
+    let what = format!("{scheme}:// needs the feature {feature:?}; add it to swarrot's features in Cargo.toml");
+    Error::new(ErrorKind::Unsupported, what).with_operation("connect")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_unknown_scheme_names_the_known_ones() {
+        let error = connect("kafka://u:hunter2@h").await.expect_err("no such backend");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "connect: unknown scheme \"kafka\"; known are memory, amqp and amqps");
+    }
+
+    #[test]
+    fn a_scheme_whose_feature_is_off_names_the_feature() {
+        let error = unknown("amqps");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("needs the feature \"amqp\""), "{error}");
+    }
+}

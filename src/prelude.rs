@@ -1,0 +1,10 @@
+//! What most programs need, for `use swarrot::prelude::*`.
+
+#[cfg(feature = "json")]
+pub use swarrot_core::Json;
+pub use swarrot_core::layer::{Retry, Timeout};
+pub use swarrot_core::topology::{Exchange, Queue, Topology};
+pub use swarrot_core::{
+    Attempt, BoxError, Broker, Delivery, Message, MessageProvider, MessagePublisher, MessagePublisherExt, Outcome,
+    Outgoing, Permanent, ProviderOptions, PublisherOptions, State, Worker, WorkerHandle,
+};
