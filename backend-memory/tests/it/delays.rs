@@ -1,10 +1,8 @@
 //! Delays and leases, on tokio's clock.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     LEASE, LONG, bodies, both, declare, max, one, provider, publisher, secs, send_all, settle, settle_kind, take,
 };
 use swarrot_core::topology::Queue;
@@ -36,7 +34,7 @@ async fn delays_are_exact_and_short_ones_pass_long_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_due_joins_behind_what_is_ready() {
-    let broker = common::with_queue().await;
+    let broker = crate::common::with_queue().await;
     let outgoing = Outgoing::new("q", Message::new("delayed")).delay(secs(5));
     publisher(&broker, "").await.publish_one(outgoing).await.expect("publish");
     advance(secs(4)).await;
@@ -102,7 +100,7 @@ async fn a_lease_that_ended_is_lost_even_if_nobody_looked() {
 
 #[tokio::test(start_paused = true)]
 async fn without_leases_a_delivery_stays_and_extend_does_nothing() {
-    let broker = common::with_queue().await;
+    let broker = crate::common::with_queue().await;
     send_all(&broker, "q", ["a"]).await;
     let provider = provider(&broker, "q").await;
     let held = one(&provider).await;

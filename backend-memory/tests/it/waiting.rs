@@ -1,21 +1,17 @@
 //! Calls of `receive` that wait: who wakes, who does not, and what a dropped call leaves.
 
-mod common;
-
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     LONG, bodies, declare, max, one, provider, provider_of, publisher, secs, send_all, settle, take, with_queue,
 };
 use futures_util::future::BoxFuture;
 use swarrot_core::topology::Queue;
-use swarrot_core::{
-    Broker, Delivery, ErrorKind, Message, MessageProvider, MessagePublisherExt, Outcome, Outgoing, Result,
-};
+use swarrot_core::{Delivery, ErrorKind, Message, MessageProvider, MessagePublisherExt, Outcome, Outgoing, Result};
 use swarrot_memory::{MemoryBroker, Profile};
 use tokio::time::{Instant, advance};
 

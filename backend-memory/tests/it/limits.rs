@@ -1,10 +1,8 @@
 //! Order, priorities, times to live, lengths, delivery limits.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     LONG, bodies, both, declare, max, one, provider, publisher, secs, send, send_all, settle, settle_kind, take,
 };
 use swarrot_core::message::names;
@@ -36,7 +34,7 @@ async fn higher_priorities_first_and_equal_ones_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_without_priorities_ignores_them() {
-    let broker = common::with_queue().await;
+    let broker = crate::common::with_queue().await;
     send(&broker, "q", Message::new("a").priority(1)).await.expect("publish");
     send(&broker, "q", Message::new("b").priority(9)).await.expect("publish");
     assert_eq!(bodies(&take(&provider(&broker, "q").await, 9).await), ["a", "b"]);
@@ -91,7 +89,7 @@ async fn messages_expire_by_the_shorter_time_and_are_parked_or_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_held_does_not_expire_until_it_comes_back() {
-    let broker = common::with_queue().await;
+    let broker = crate::common::with_queue().await;
     send(&broker, "q", Message::new("a").ttl(secs(5))).await.expect("publish");
     let provider = provider(&broker, "q").await;
     let held = one(&provider).await;
@@ -103,7 +101,7 @@ async fn what_is_held_does_not_expire_until_it_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delay_is_not_part_of_the_time_to_live() {
-    let broker = common::with_queue().await;
+    let broker = crate::common::with_queue().await;
     let outgoing = Outgoing::new("q", Message::new("a").ttl(secs(5))).delay(secs(60));
     publisher(&broker, "").await.publish_one(outgoing).await.expect("publish");
     tokio::time::advance(secs(64)).await;

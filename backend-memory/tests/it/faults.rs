@@ -1,8 +1,6 @@
 //! The faults that can be switched on, and the helpers for tests.
 
-mod common;
-
-use common::{
+use crate::common::{
     LONG, bodies, both, declare, max, one, provider, publisher, secs, send, send_all, settle, settle_kind, take,
     with_queue,
 };
@@ -94,7 +92,7 @@ async fn publishes_fail_in_the_order_that_was_asked_for() {
 async fn a_lost_ack_comes_back_with_the_next_cut_or_close() {
     let broker = with_queue().await;
     send_all(&broker, "q", ["a", "b"]).await;
-    let provider = common::provider_of(&broker, "q", 1).await;
+    let provider = crate::common::provider_of(&broker, "q", 1).await;
     broker.faults().lose_acks(1);
     let first = one(&provider).await;
     settle(&provider, &first, Outcome::Ack).await.expect("as far as it knows");
@@ -110,7 +108,7 @@ async fn a_lost_ack_comes_back_with_the_next_cut_or_close() {
     broker.faults().lose_acks(1);
     settle(&provider, &again, Outcome::Ack).await.expect("as far as it knows");
     provider.close().await.expect("close");
-    assert_eq!(one(&common::provider(&broker, "q").await).await.delivery_count(), Some(3));
+    assert_eq!(one(&crate::common::provider(&broker, "q").await).await.delivery_count(), Some(3));
     broker.check().expect("sound");
 }
 

@@ -1,8 +1,6 @@
 //! Handles, and brokers shared by name.
 
-mod common;
-
-use common::{LONG, bodies, declare, max, one, provider, publisher, send_all, take, with_queue};
+use crate::common::{LONG, bodies, declare, max, one, provider, publisher, send_all, take, with_queue};
 use swarrot_core::topology::{Queue, QueueKind, Topology};
 use swarrot_core::{Broker, ErrorKind, Message, MessagePublisherExt, Outgoing, RequeuePosition};
 use swarrot_memory::MemoryBroker;
@@ -31,8 +29,8 @@ async fn closing_a_handle_closes_what_it_made_and_nothing_else() {
         mine.ping().await.expect_err("closed"),
         mine.clone().stats("q").await.expect_err("a clone is the same connection"),
         mine.declare(&Topology::new()).await.expect_err("closed"),
-        mine.provider("q", Default::default()).await.expect_err("closed"),
-        mine.publisher("", Default::default()).await.expect_err("closed"),
+        mine.provider("q", swarrot_core::ProviderOptions::default()).await.expect_err("closed"),
+        mine.publisher("", swarrot_core::PublisherOptions::default()).await.expect_err("closed"),
     ];
     for error in closed {
         assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
@@ -62,13 +60,13 @@ async fn a_name_is_one_broker_while_anybody_is_connected() {
     let fresh = connect("memory://shared-name?profile=streams&lease=5s").expect("the name is free");
     fresh.stats("q").await.expect_err("a new broker");
     let capabilities = fresh.into_dyn().capabilities(QueueKind::Quorum);
-    assert_eq!(capabilities.lease, Some(common::secs(5)));
+    assert_eq!(capabilities.lease, Some(crate::common::secs(5)));
     assert_eq!(capabilities.requeue_position, RequeuePosition::Tail);
 }
 
 #[test]
 fn what_each_profile_claims() {
-    for (broker, lease) in common::both().into_iter().zip([None, Some(common::LEASE)]) {
+    for (broker, lease) in crate::common::both().into_iter().zip([None, Some(crate::common::LEASE)]) {
         let can = broker.capabilities(QueueKind::Classic);
         assert_eq!(can, broker.capabilities(QueueKind::Quorum));
         assert!(can.unroutable && can.ordered && can.delivery_count && can.ttl && can.length_limit && can.browse);

@@ -1,8 +1,6 @@
 //! Declaring, deleting, purging, looking.
 
-mod common;
-
-use common::{LONG, declare, max, one, provider, secs, send_all, settle_kind, take, with_queue};
+use crate::common::{LONG, declare, max, one, provider, secs, send_all, settle_kind, take, with_queue};
 use swarrot_core::topology::{Exchange, Queue, Topology};
 use swarrot_core::{Broker, ConnectionState, DeadLetter, ErrorKind, Outcome};
 use swarrot_memory::MemoryBroker;
@@ -48,7 +46,7 @@ async fn a_topology_is_declared_as_a_whole_or_not_at_all() {
         let error = broker.declare(&topology).await.expect_err("refused");
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!(broker.stats("new").await.expect_err("not there").kind(), ErrorKind::NotFound);
-        let error = broker.publisher("e", Default::default()).await.expect_err("not there");
+        let error = broker.publisher("e", swarrot_core::PublisherOptions::default()).await.expect_err("not there");
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }
@@ -82,8 +80,8 @@ async fn stats_count_each_state() {
     send_all(&broker, "q", ["a", "b", "c", "d"]).await;
     let provider = provider(&broker, "q").await;
     let got = take(&provider, 3).await;
-    common::settle(&provider, &got[0], Outcome::retry(secs(1))).await.expect("retry");
-    common::settle(&provider, &got[1], Outcome::reject("no")).await.expect("reject");
+    crate::common::settle(&provider, &got[0], Outcome::retry(secs(1))).await.expect("retry");
+    crate::common::settle(&provider, &got[1], Outcome::reject("no")).await.expect("reject");
     let stats = broker.stats("q").await.expect("stats");
     assert_eq!(stats.ready, 1);
     assert_eq!((stats.unsettled, stats.delayed, stats.parked), (Some(1), Some(1), Some(1)));
@@ -99,7 +97,7 @@ async fn peek_takes_nothing() {
     let seen = broker.peek("q", max(2)).await.expect("peek");
     assert_eq!(seen.iter().map(|m| &m.body[..]).collect::<Vec<_>>(), [b"a", b"b"]);
     let got = take(&provider(&broker, "q").await, 9).await;
-    assert_eq!(common::bodies(&got), ["a", "b", "c"]);
+    assert_eq!(crate::common::bodies(&got), ["a", "b", "c"]);
     assert!(!got[0].redelivered());
 }
 
@@ -109,9 +107,9 @@ async fn purge_leaves_what_is_unsettled() {
     send_all(&broker, "q", ["a", "b", "c"]).await;
     let provider = provider(&broker, "q").await;
     let got = take(&provider, 2).await;
-    common::settle(&provider, &got[0], Outcome::retry(secs(9))).await.expect("retry");
+    crate::common::settle(&provider, &got[0], Outcome::retry(secs(9))).await.expect("retry");
     assert_eq!(broker.purge("q").await.expect("purge"), 2);
-    common::settle(&provider, &got[1], Outcome::Ack).await.expect("still held");
+    crate::common::settle(&provider, &got[1], Outcome::Ack).await.expect("still held");
     tokio::time::advance(secs(10)).await;
     assert!(take(&provider, 9).await.is_empty());
     assert_eq!(broker.purge("nowhere").await.expect_err("missing").kind(), ErrorKind::NotFound);
@@ -139,8 +137,8 @@ async fn a_queue_deleted_under_its_provider() {
     // A queue of that name works again, without the old bindings.
     declare(&broker, Queue::new("q")).await;
     send_all(&broker, "q", ["b"]).await;
-    assert_eq!(common::bodies(&take(&provider, 9).await), ["b"]);
-    let publisher = common::publisher(&broker, "f").await;
+    assert_eq!(crate::common::bodies(&take(&provider, 9).await), ["b"]);
+    let publisher = crate::common::publisher(&broker, "f").await;
     let outgoing = swarrot_core::Outgoing::new("", swarrot_core::Message::new(""));
     let error = swarrot_core::MessagePublisherExt::publish_one(&*publisher, outgoing).await.expect_err("unbound");
     assert_eq!(error.kind(), ErrorKind::Unroutable);

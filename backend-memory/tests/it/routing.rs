@@ -1,8 +1,6 @@
 //! Exchanges and bindings.
 
-mod common;
-
-use common::{both, max, provider, publisher, take};
+use crate::common::{both, max, provider, publisher, take};
 use swarrot_core::topology::{Exchange, Queue, Topology};
 use swarrot_core::{Broker, ErrorKind, Message, MessagePublisherExt, Outgoing, PublisherOptions};
 use swarrot_memory::MemoryBroker;
@@ -94,10 +92,10 @@ async fn a_missing_exchange_or_queue_is_told_at_once() {
     let broker = MemoryBroker::new();
     let error = broker.publisher("nowhere", PublisherOptions::default()).await.expect_err("missing");
     assert_eq!((error.kind(), error.target()), (ErrorKind::NotFound, Some("nowhere")));
-    let error = broker.provider("nowhere", Default::default()).await.expect_err("missing");
+    let error = broker.provider("nowhere", swarrot_core::ProviderOptions::default()).await.expect_err("missing");
     assert_eq!((error.kind(), error.target()), (ErrorKind::NotFound, Some("nowhere")));
     for bad in ["", "a b"] {
-        let error = broker.provider(bad, Default::default()).await.expect_err("malformed");
+        let error = broker.provider(bad, swarrot_core::ProviderOptions::default()).await.expect_err("malformed");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
     let error = broker.publisher("a b", PublisherOptions::default()).await.expect_err("malformed");
@@ -106,7 +104,7 @@ async fn a_missing_exchange_or_queue_is_told_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_has_a_result_for_each_message() {
-    let broker = common::with_queue().await;
+    let broker = crate::common::with_queue().await;
     let publisher = publisher(&broker, "").await;
     let results = publisher
         .publish(&[
@@ -131,5 +129,5 @@ async fn a_batch_has_a_result_for_each_message() {
     ];
     assert_eq!(kinds, expected);
     let got = take(&provider(&broker, "q").await, 9).await;
-    assert_eq!(common::bodies(&got), ["a", "f"]);
+    assert_eq!(crate::common::bodies(&got), ["a", "f"]);
 }
