@@ -53,6 +53,12 @@ async fn another_providers_receipt_is_stale() {
     let (mine, theirs) = (provider(&broker, "q").await, provider(&broker, "q").await);
     let delivery = one(&mine).await;
     assert_eq!(settle_kind(&theirs, &delivery, Outcome::Ack).await, ErrorKind::Stale);
+    // Nor does one that only looks alike settle it.
+    let receipt = delivery.receipt();
+    for alike in [swarrot_core::Receipt::new(receipt.high(), receipt.low() + 1), receipt.nest(0)] {
+        let error = mine.settle(&[Settlement::new(alike, Outcome::Ack)]).await.expect_err("not held");
+        assert!(error.is_all(ErrorKind::Stale));
+    }
     settle(&mine, &delivery, Outcome::Ack).await.expect("ack");
 }
 

@@ -108,3 +108,26 @@ async fn without_leases_a_delivery_stays_and_extend_does_nothing() {
     provider.extend(&[held.receipt()]).await.expect("nothing to do");
     settle(&provider, &held, Outcome::Ack).await.expect("still held");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_comes_a_millisecond_early() {
+    let broker = crate::common::with_queue().await;
+    let outgoing = Outgoing::new("q", Message::new("a")).delay(secs(5));
+    publisher(&broker, "").await.publish_one(outgoing).await.expect("publish");
+    let provider = provider(&broker, "q").await;
+    advance(Duration::from_millis(4999)).await;
+    assert!(take(&provider, 1).await.is_empty());
+    advance(Duration::from_millis(1)).await;
+    settle(&provider, &one(&provider).await, Outcome::retry(secs(5))).await.expect("retry");
+    advance(Duration::from_millis(4999)).await;
+    assert!(take(&provider, 1).await.is_empty());
+    advance(Duration::from_millis(1)).await;
+    one(&provider).await;
+    // Nor does what is due a millisecond after another.
+    for millis in [5000, 5001] {
+        let outgoing = Outgoing::new("q", Message::new("b")).delay(Duration::from_millis(millis));
+        publisher(&broker, "").await.publish_one(outgoing).await.expect("publish");
+    }
+    advance(secs(5)).await;
+    assert_eq!(take(&provider, 9).await.len(), 1);
+}

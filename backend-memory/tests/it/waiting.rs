@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use crate::common::{
-    LONG, bodies, declare, max, one, provider, provider_of, publisher, secs, send_all, settle, take, with_queue,
+    LONG, bodies, declare, max, one, provider, provider_of, publisher, secs, send, send_all, settle, take, with_queue,
 };
 use futures_util::future::BoxFuture;
 use swarrot_core::topology::Queue;
@@ -120,6 +120,56 @@ async fn a_saturated_provider_is_not_woken_until_it_has_room() {
     settle(&full, &held, Outcome::Ack).await.expect("ack");
     assert!(at_limit.woken());
     assert_eq!(bodies(&at_limit.poll().expect("ready").expect("receive")), ["c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_looked_in_vain_is_woken_again() {
+    let broker = with_queue().await;
+    let provider = provider_of(&broker, "q", 1).await;
+    let (mut first, mut second) = (Call::waiting(&provider), Call::waiting(&provider));
+    send_all(&broker, "q", ["a", "b"]).await;
+    assert!(first.woken() && second.woken());
+    let held = first.poll().expect("ready").expect("receive").remove(0);
+    assert!(second.poll().is_none());
+    second.woken();
+    settle(&provider, &held, Outcome::Ack).await.expect("ack");
+    assert!(second.woken());
+    assert_eq!(bodies(&second.poll().expect("ready").expect("receive")), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_first_call_sets_a_timer() {
+    let broker = with_queue().await;
+    let outgoing = Outgoing::new("q", Message::new("")).delay(secs(10));
+    publisher(&broker, "").await.publish_one(outgoing).await.expect("publish");
+    let providers = [provider(&broker, "q").await, provider(&broker, "q").await];
+    let [first, second] = providers.each_ref().map(Call::waiting);
+    advance(secs(10)).await;
+    assert!(first.woken() && !second.woken());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expires_elsewhere_wakes_a_call_that_waits_already() {
+    let broker = with_queue().await;
+    let dead = provider(&broker, "q.dead").await;
+    let mut waiting = Call::waiting(&dead);
+    send(&broker, "q", Message::new("a").ttl(secs(7))).await.expect("publish");
+    assert!(waiting.woken());
+    assert!(waiting.poll().is_none());
+    advance(secs(7)).await;
+    assert!(waiting.woken());
+    assert_eq!(bodies(&waiting.poll().expect("ready").expect("receive")), ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_wakes_every_call() {
+    let broker = with_queue().await;
+    let providers = [provider(&broker, "q").await, provider(&broker, "q").await];
+    for mut waiting in providers.each_ref().map(Call::waiting) {
+        broker.faults().cut();
+        assert!(waiting.woken());
+        assert_eq!(waiting.poll().expect("ready").expect_err("cut").kind(), ErrorKind::Connection);
+    }
 }
 
 #[tokio::test(start_paused = true)]
