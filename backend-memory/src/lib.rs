@@ -7,7 +7,7 @@
 //! In reading order:
 //! 1. [`MemoryBroker`], its [`Profile`] and [`Builder`]; what it makes are a provider and a publisher;
 //! 2. for tests: [`Faults`], [`Ledger`], [`Published`];
-//! 3. the model itself: one [`State`](state::State) behind one mutex.
+//! 3. the model itself: one state behind one mutex, in the module `state`.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};
