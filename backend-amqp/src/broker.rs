@@ -91,6 +91,12 @@ impl AmqpBroker {
         })))
     }
 
+    /// What a provider of a queue of this kind can do on RabbitMQ of this version, such as `4.3.0`, with no connection
+    /// to ask.
+    pub fn capabilities_on(kind: QueueKind, version: &str) -> Capabilities {
+        capabilities(Some(kind), &Server::rabbitmq(version))
+    }
+
     fn server(&self) -> Server {
         self.0.server.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

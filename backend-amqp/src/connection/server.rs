@@ -13,6 +13,11 @@ struct Facts {
 }
 
 impl Server {
+    /// RabbitMQ of this version, as it would say itself.
+    pub(crate) fn rabbitmq(version: &str) -> Self {
+        Self(Arc::new(Facts { product: "RabbitMQ".to_owned(), version: version.to_owned() }))
+    }
+
     pub(crate) fn product(&self) -> &str {
         &self.0.product
     }
