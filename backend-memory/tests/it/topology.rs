@@ -152,3 +152,22 @@ async fn it_says_what_it_is() {
     assert_eq!(info.capabilities.len(), 2);
     assert!(info.warnings[0].contains("this process"));
 }
+
+#[tokio::test]
+async fn passive_topology_checks_and_creates_nothing() {
+    let connect = |query: &str| {
+        let url = format!("memory://passive-topology{query}").parse().expect("a URL");
+        MemoryBroker::connect(&url).expect("connects")
+    };
+    let (active, passive) = (connect(""), connect("?topology=passive"));
+    let topology = Topology::new().exchange(Exchange::direct("e")).queue(Queue::new("q")).bind("e", "q", "k");
+    let kind = |result: swarrot_core::Result<()>| result.map_err(|error| error.kind());
+    assert_eq!(kind(passive.declare(&topology).await), Err(ErrorKind::NotFound));
+    assert_eq!(kind(active.stats("q").await.map(drop)), Err(ErrorKind::NotFound), "nothing was created");
+    active.declare(&topology).await.expect("declares");
+    assert_eq!(kind(passive.declare(&topology).await), Ok(()));
+    let unbound = Topology::new().queue(Queue::new("q")).bind("e", "q", "other");
+    assert_eq!(kind(passive.declare(&unbound).await), Err(ErrorKind::NotFound));
+    let different = Topology::new().queue(Queue::new("q").max_length(3));
+    assert_eq!(kind(passive.declare(&different).await), Err(ErrorKind::Conflict));
+}
