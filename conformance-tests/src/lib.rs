@@ -17,6 +17,9 @@ mod run;
 mod cases;
 mod support;
 
+pub mod brokers;
+pub mod proxy;
+
 pub use self::faults::{Faults, FaultyBroker};
 pub use self::harness::Harness;
 pub use self::run::run;

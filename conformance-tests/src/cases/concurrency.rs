@@ -1,6 +1,5 @@
 //! Many at once: several providers of a queue, and several handlers of a worker.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -112,7 +111,7 @@ async fn raise_limit_live(cx: &Context) {
     gauge.reaches(2).await;
     sleep(QUIET).await;
     assert_eq!(gauge.take_most(), 2, "before the limit is raised from 2 to 6");
-    running.handle().set_concurrency(NonZeroUsize::new(6).expect("not zero"));
+    running.handle().set_concurrency(6);
     gauge.reaches(6).await;
     sleep(QUIET).await;
     assert_eq!(gauge.take_most(), 6, "after the limit was raised from 2 to 6");
@@ -131,7 +130,7 @@ async fn lower_limit_live(cx: &Context) {
     let worker = Worker::new(provider).concurrency(6).signals_off();
     let running = Running::start(worker.handle(), worker.run(held_back(&gauge, &ledger)));
     gauge.reaches(6).await;
-    running.handle().set_concurrency(NonZeroUsize::new(2).expect("not zero"));
+    running.handle().set_concurrency(2);
     sleep(QUIET).await;
     assert_eq!(gauge.now(), 6, "what runs when the limit is lowered may finish");
     // The first to leave are not replaced.
