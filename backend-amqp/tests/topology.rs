@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use support::{Bench, ack_all, body, connect, kind, next, nothing, secs, settle, take, unique, url, url_with};
 use swarrot_core::topology::{Exchange, Queue, QueueKind, Topology};
 use swarrot_core::{
-    Broker, ErrorKind, Message, MessageProvider, MessagePublisherExt, Outcome, Outgoing, ProviderOptions,
-    PublisherOptions, RequeuePosition,
+    Broker, ErrorKind, Message, MessagePublisherExt, Outcome, Outgoing, ProviderOptions, PublisherOptions,
+    RequeuePosition,
 };
 
 #[tokio::test]
