@@ -50,13 +50,7 @@ impl AmqpProvider {
         let kind = remembered.kind(queue);
         // Callers wait for their answers, so that there are never more than callers.
         let (commands, receiver) = mpsc::channel(8);
-        let wiring = Wiring {
-            core: Arc::clone(&core),
-            link,
-            remembered,
-            name: service.to_owned(),
-            counts: kind == Some(QueueKind::Quorum),
-        };
+        let wiring = Wiring { core: Arc::clone(&core), link, remembered, name: service.to_owned(), kind };
         tokio::spawn(Session { wiring, commands: receiver }.run());
         Self { core, kind, server, copies, commands }
     }
@@ -124,13 +118,10 @@ impl MessageProvider for AmqpProvider {
             // In a task of its own: a copy that was sent must be followed by its acknowledgement even if this call is
             // dropped.
             let job = tokio::spawn(async move { copy(&core, &copies, epoch, settled.copies).await });
-            match job.await {
-                Ok(failed) => failures.extend(failed),
-                Err(_) => {
-                    let error = Error::new(ErrorKind::Unknown, "the runtime ended before the copy was confirmed");
-                    failures.extend(receipts.into_iter().map(|receipt| (receipt, self.core.about(error.clone()))));
-                }
-            }
+            failures.extend(job.await.unwrap_or_else(|_| {
+                let error = Error::new(ErrorKind::Unknown, "the runtime ended before the copy was confirmed");
+                receipts.into_iter().map(|receipt| (receipt, self.core.about(error.clone()))).collect()
+            }));
         }
         SettleError::check(failures)
     }

@@ -8,6 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::Consumer;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use swarrot_core::topology::QueueKind;
 use swarrot_core::{Delivery, Error, ErrorKind, Receipt, Result};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -20,6 +21,12 @@ use crate::topology::{Remembered, missing};
 
 /// A channel that lived so long was a success: the next try to connect comes at once.
 const LIVED: Duration = Duration::from_secs(5);
+
+/// After the broker ended the delivery, so long at least: a queue that is made again before all its providers are told
+/// that it was deleted can leave them on it, yet without deliveries.
+const AFTER_CANCEL: Duration = Duration::from_millis(500);
+/// How long a provider that holds nothing hears nothing before it opens its channel anew, at first and at most.
+const SILENCE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(300));
 
 pub(super) type Answer = oneshot::Sender<Result<()>>;
 
@@ -43,8 +50,8 @@ pub(super) struct Wiring {
     pub(super) remembered: Arc<Remembered>,
     /// By what the management UI shows it.
     pub(super) name: String,
-    /// Whether the broker is known to count the deliveries of this queue.
-    pub(super) counts: bool,
+    /// How the queue is kept, if that is known.
+    pub(super) kind: Option<QueueKind>,
 }
 
 /// A channel on which the queue is consumed.
@@ -55,6 +62,9 @@ struct Serving {
     /// Consumers so far on this channel: each needs a name of its own.
     generation: u32,
     texts: (Interned, Interned),
+    /// When a delivery came last, and how long silence is taken for emptiness.
+    heard: Instant,
+    silence: Duration,
     arrived: Vec<(u64, Delivery)>,
 }
 
@@ -110,7 +120,8 @@ impl Session {
                 if since.elapsed() > LIVED {
                     backoff.reset();
                 }
-                if !self.pause(backoff.next()).await {
+                let pause = if lost { AFTER_CANCEL.mul_f64(1.0 + fastrand::f64()) } else { backoff.next() };
+                if !self.pause(pause).await {
                     return;
                 }
             }
@@ -164,7 +175,10 @@ impl Session {
     }
 
     async fn serve(&mut self, mut serving: Serving) -> End {
+        // Classic queues always say when they go.
+        let may_fall_silent = self.wiring.kind != Some(QueueKind::Classic);
         loop {
+            let silent_at = serving.heard + serving.silence;
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -191,6 +205,11 @@ impl Session {
                 next = serving.consumer.next() => {
                     if let Err(end) = self.wiring.take_in(&mut serving, next) {
                         return end;
+                    }
+                }
+                () = tokio::time::sleep_until(silent_at), if may_fall_silent => {
+                    if let Err(error) = self.wiring.listen_again(&mut serving).await {
+                        return End::Broken { error, lost: false };
                     }
                 }
             }
@@ -221,7 +240,16 @@ impl Wiring {
         let channel = self.link.channel().await?;
         let consumer = self.consume(&channel.lapin, 1).await?;
         let epoch = self.core.begin_epoch(channel.lapin.clone());
-        Ok(Serving { epoch, channel, consumer, generation: 1, texts: Default::default(), arrived: Vec::new() })
+        Ok(Serving {
+            epoch,
+            channel,
+            consumer,
+            generation: 1,
+            texts: Default::default(),
+            heard: Instant::now(),
+            silence: SILENCE.0,
+            arrived: Vec::new(),
+        })
     }
 
     /// Begins delivery, with the present prefetch.
@@ -260,6 +288,8 @@ impl Wiring {
                 None => break None,
             }
         };
+        serving.heard = Instant::now();
+        serving.silence = SILENCE.0;
         let complete = serving.arrived.is_empty() || self.core.push(&mut serving.arrived);
         match end {
             Some(end) => Err(end),
@@ -272,12 +302,13 @@ impl Wiring {
     }
 
     fn translate(&self, serving: &mut Serving, delivery: lapin::message::Delivery) {
-        let (message, before) = from_delivery(&delivery.properties, delivery.data);
+        let (message, before) = from_delivery(&self.core.queue, &delivery.properties, delivery.data);
         if before.is_some() {
             self.core.note_count();
         }
         // Newer servers leave the count out at the first delivery.
-        let count = before.or(self.counts.then_some(0)).map(|before| before.saturating_add(1));
+        let counts = self.kind == Some(QueueKind::Quorum);
+        let count = before.or(counts.then_some(0)).map(|before| before.saturating_add(1));
         let receipt = Receipt::new(serving.epoch, delivery.delivery_tag);
         let exchange = serving.texts.0.get(delivery.exchange.as_str());
         let routing_key = serving.texts.1.get(delivery.routing_key.as_str());
@@ -312,6 +343,30 @@ impl Wiring {
         self.cancel(serving).await?;
         serving.generation += 1;
         serving.consumer = self.consume(&serving.channel.lapin, serving.generation).await?;
+        Ok(())
+    }
+
+    /// Makes sure that silence means that the queue is empty.
+    ///
+    /// When a quorum queue is deleted and made again at once, RabbitMQ keeps its consumers, does not tell them, and
+    /// delivers nothing to them (seen on 3.10). From the client that looks like an empty queue; but a new channel does
+    /// get what there is.
+    async fn listen_again(&self, serving: &mut Serving) -> Result<()> {
+        serving.silence = serving.silence.saturating_mul(2).min(SILENCE.1);
+        serving.heard = Instant::now();
+        if !self.core.holds_nothing() {
+            return Ok(());
+        }
+        self.cancel(serving).await?;
+        if !self.core.holds_nothing() {
+            // It was not silence: the first delivery came just now.
+            serving.generation += 1;
+            serving.consumer = self.consume(&serving.channel.lapin, serving.generation).await?;
+            return Ok(());
+        }
+        let silence = serving.silence;
+        *serving = self.open(false).await?;
+        serving.silence = silence;
         Ok(())
     }
 

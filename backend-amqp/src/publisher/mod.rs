@@ -145,7 +145,7 @@ impl MessagePublisher for AmqpPublisher {
                     continue;
                 }
             };
-            let entry = Entry {
+            let entry = Box::new(Entry {
                 properties,
                 headers,
                 body,
@@ -157,7 +157,7 @@ impl MessagePublisher for AmqpPublisher {
                 refusals: 0,
                 answer,
                 _room: room,
-            };
+            });
             if let Err(mpsc::error::SendError(Job::Publish(entry))) = self.jobs.send(Job::Publish(entry)).await {
                 entry.answer.give(Err(closed().with_operation("publish")));
             }

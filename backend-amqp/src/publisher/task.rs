@@ -29,7 +29,7 @@ const KNOWN_TARGETS: usize = 4096;
 const REFUSED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 pub(super) enum Job {
-    Publish(Entry),
+    Publish(Box<Entry>),
     Close(oneshot::Sender<Result<()>>),
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Task {
     closing: Option<oneshot::Sender<Result<()>>>,
     blocked: watch::Receiver<bool>,
     /// All that has no verdict, by its id.
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Box<Entry>>,
     next_id: u64,
     /// To be sent, in this order.
     queue: VecDeque<u64>,
@@ -139,7 +139,7 @@ impl Task {
         }
     }
 
-    fn take(&mut self, entry: Entry) {
+    fn take(&mut self, entry: Box<Entry>) {
         let mut next = Some(entry);
         while let Some(mut entry) = next {
             self.next_id += 1;
@@ -265,11 +265,11 @@ impl Task {
             self.size_limit = Some(limit);
         } else if over_a_message {
             self.doubt = error.kind() == ErrorKind::NotFound;
-            if let [only] = flying[..] {
-                if self.suspects.remove(&only) || !self.doubt {
-                    self.fail(only, error.clone());
-                    flying.clear();
-                }
+            if let [only] = flying[..]
+                && (self.suspects.remove(&only) || !self.doubt)
+            {
+                self.fail(only, error.clone());
+                flying.clear();
             }
             self.suspects.extend(&flying);
         }

@@ -20,7 +20,7 @@ use super::desk::Desk;
 const PREFIX: &str = "swarrot.delay.";
 
 /// The longest delay, the last step of the grid below RabbitMQ's limit of 2^32 - 1 milliseconds: 48 days.
-pub(crate) const MAX_DELAY: Duration = Duration::from_millis(4_200_000_000);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(4_200_000);
 /// By how much rounding up lengthens a delay at most, in per cent.
 pub(crate) const GRID_PERCENT: u8 = 10;
 
