@@ -1,6 +1,7 @@
 //! Where deliveries come from.
 
 mod core;
+mod serving;
 mod session;
 mod unsettled;
 
@@ -20,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use self::core::Core;
-use self::session::{Answer, Command, Session, Wiring};
+use self::serving::Wiring;
+use self::session::{Answer, Command, Session};
 use crate::connection::{CALL_TIMEOUT, Link, Server};
 use crate::publisher::AmqpPublisher;
 use crate::topology::{Remembered, capabilities};

@@ -1,5 +1,6 @@
 //! Where messages go.
 
+mod delays;
 mod entry;
 mod task;
 mod window;
@@ -153,6 +154,7 @@ impl MessagePublisher for AmqpPublisher {
                 bucket,
                 deadline,
                 stage: Stage::Queued,
+                sent_at: None,
                 lost: false,
                 refusals: 0,
                 answer,
