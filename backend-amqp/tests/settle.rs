@@ -6,9 +6,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use support::{Bench, ack_all, body, kind, many, next, nothing, secs, settle, take};
-use swarrot_core::{
-    Broker, ConnectionState, DeadLetter, ErrorKind, Message, MessageProvider, Outcome, ProviderOptions, Settlement,
-};
+use swarrot_core::{Broker, ConnectionState, DeadLetter, ErrorKind, Message, Outcome, ProviderOptions, Settlement};
 
 #[tokio::test]
 async fn acknowledgements_of_many_spare_what_is_put_back_between_them() {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use support::{Bench, ack_all, body, connect, kind, next, nothing, secs, settle, take, unique, url, url_with};
 use swarrot_core::topology::{Exchange, Queue, QueueKind, Topology};
 use swarrot_core::{
-    Broker, ErrorKind, Message, MessageProvider, MessagePublisherExt, Outcome, Outgoing, ProviderOptions,
-    PublisherOptions, RequeuePosition,
+    Broker, ErrorKind, Message, MessagePublisherExt, Outcome, Outgoing, ProviderOptions, PublisherOptions,
+    RequeuePosition,
 };
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_delayed_retry_comes_back_later_again_and_again() {
         if attempt == 6 {
             settle(&*provider, &delivery, Outcome::Ack).await;
         } else {
-            let after = if attempt == 1 { Duration::from_millis(1000) } else { Duration::from_millis(120) };
+            let after = if attempt == 1 { secs(1) } else { Duration::from_millis(120) };
             settle(&*provider, &delivery, Outcome::retry(after)).await;
             let [again] = &take(&*provider, 1).await[..] else { panic!("one") };
             assert!(begun.elapsed() >= after, "{:?}", begun.elapsed());

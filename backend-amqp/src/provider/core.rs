@@ -206,6 +206,12 @@ impl Core {
         self.ready.notify_waiters();
     }
 
+    /// Whether there is no delivery, neither handed out nor waiting to be.
+    pub(super) fn holds_nothing(&self) -> bool {
+        let state = self.lock();
+        state.unsettled.outstanding() == 0 && state.unsettled.buffered() == 0
+    }
+
     pub(super) fn is_copying(&self) -> bool {
         self.lock().copying > 0
     }

@@ -45,9 +45,15 @@ impl Remembered {
         }
         let mut desk = Desk::new(link);
         if self.passive {
-            verify(&mut desk, topology).await?
+            verify(&mut desk, topology).await?;
         } else {
-            create(&mut desk, topology).await?
+            create(&mut desk, topology).await?;
+            let connection = desk.connection().await?;
+            let mut restored = self.restored.lock().await;
+            // The first declaration: there is nothing else to declare again on this connection.
+            if *restored == 0 {
+                *restored = connection;
+            }
         }
         self.lock().merge(topology);
         Ok(())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lapin::options::ExchangeDeleteOptions;
 use swarrot_amqp::AmqpBroker;
 use swarrot_core::topology::{Queue, Topology};
 use swarrot_core::{
@@ -157,7 +158,7 @@ pub fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 pub async fn delete_exchange(exchange: &str) {
     let connection = lapin::Connection::connect(&lapin_url(), lapin::ConnectionProperties::default()).await;
     let channel = connection.expect("the server answers").create_channel().await.expect("a channel");
-    channel.exchange_delete(exchange.into(), Default::default()).await.expect("deleted");
+    channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.expect("deleted");
 }
 
 /// The server's URL as lapin understands it.

@@ -1,40 +1,38 @@
 //! A server that tests may disturb.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use swarrot_conformance::brokers::{RabbitMq, Start};
 use tokio::sync::{Mutex, OwnedMutexGuard};
-
-#[derive(Clone)]
-pub struct Node(Arc<Inner>);
-
-struct Inner {
-    url: String,
-    ctl: String,
-    _alone: OwnedMutexGuard<()>,
-}
+use tokio::task::spawn_blocking;
 
 /// The server, for one test at a time.
+#[derive(Clone)]
+pub struct Node(&'static RabbitMq, Arc<OwnedMutexGuard<()>>);
+
+/// The one whose folder `SWARROT_TEST_AMQP_NODE` names, or else one of our own. Nothing in a static is dropped: the
+/// node's watcher ends it with the process.
 pub async fn node() -> Node {
-    static LOCK: std::sync::OnceLock<Arc<Mutex<()>>> = std::sync::OnceLock::new();
+    static LOCK: OnceLock<Arc<Mutex<()>>> = OnceLock::new();
+    static NODE: OnceLock<RabbitMq> = OnceLock::new();
     let alone = Arc::clone(LOCK.get_or_init(Arc::default)).lock_owned().await;
-    Node(Arc::new(Inner {
-        url: super::url(),
-        ctl: std::env::var("SWARROT_TEST_RABBITMQCTL").expect("set"),
-        _alone: alone,
-    }))
+    let start = || match std::env::var("SWARROT_TEST_AMQP_NODE") {
+        Ok(folder) => RabbitMq::attach(folder).expect("a node was started there"),
+        Err(_) => RabbitMq::start(&Start::default()).expect("RabbitMQ starts"),
+    };
+    let node = spawn_blocking(move || NODE.get_or_init(start)).await.expect("no panic");
+    Node(node, Arc::new(alone))
 }
 
 impl Node {
     pub fn url(&self) -> String {
-        self.0.url.clone()
+        self.0.url()
     }
 
+    /// Runs `rabbitmqctl`.
     pub async fn ctl(&self, arguments: &[&str]) -> String {
-        let mut words = self.0.ctl.split_whitespace();
-        let output =
-            tokio::process::Command::new(words.next().expect("a command")).args(words).args(arguments).output().await;
-        let output = output.expect("it runs");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let (node, arguments) = (self.0, arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>());
+        let run = move || node.ctl(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).expect("it runs");
+        spawn_blocking(run).await.expect("no panic")
     }
 }
