@@ -88,4 +88,9 @@ impl FaultyBroker for Node {
     async fn connections(&self) -> Result<Option<usize>, BoxError> {
         Ok(usize::try_from(self.proxy.counters().open).ok())
     }
+
+    async fn delay_objects(&self) -> Result<Option<usize>, BoxError> {
+        let names = spawn_blocking(|| fragile().ctl(&["list_queues", "name"])).await??;
+        Ok(Some(names.lines().filter(|name| name.starts_with("swarrot.delay.")).count()))
+    }
 }

@@ -65,10 +65,6 @@ impl Harness for Amqp {
         if returned { Err("the broker did not take it".into()) } else { Ok(()) }
     }
 
-    async fn delay_objects(&self) -> Result<Option<usize>, BoxError> {
-        Ok(Some(server::delay_queues().await?))
-    }
-
     fn faults(&self) -> Faults {
         Faults { cut: true, freeze: true, restart: true, block: true, close_all_connections: true }
     }

@@ -3,14 +3,12 @@
 use std::env::var;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
 use swarrot_amqp::AmqpBroker;
 use swarrot_conformance::brokers::{RabbitMq, Start};
 use swarrot_core::topology::QueueKind;
-use swarrot_core::{BoxError, Broker, Capabilities};
+use swarrot_core::{Broker as _, Capabilities, RequeuePosition};
 
 /// The server that stays as it is.
 pub(crate) fn steady() -> &'static str {
@@ -30,44 +28,44 @@ pub(crate) fn fragile() -> &'static RabbitMq {
     }
 }
 
-/// What the server can do with this kind of queue.
+/// What the server can do with this kind of queue. Written down here, and not asked of the backend: were that to claim
+/// less one day, its cases would just be ignored.
 pub(crate) fn capabilities(kind: QueueKind) -> Capabilities {
-    static BROKER: OnceLock<[Capabilities; 2]> = OnceLock::new();
-    let [quorum, classic] = BROKER.get_or_init(|| {
-        // Cases ask from within their runtimes, where another one may not be waited for.
-        thread::spawn(ask).join().expect("the server answers")
-    });
-    match kind {
-        QueueKind::Quorum => *quorum,
-        QueueKind::Classic => *classic,
-    }
+    let quorum = kind == QueueKind::Quorum;
+    let mut claims = Capabilities::NONE;
+    claims.unroutable = true;
+    claims.durable = true;
+    claims.ordered = true;
+    claims.delivery_count = quorum;
+    claims.requeue_position = if quorum { RequeuePosition::Unspecified } else { RequeuePosition::Head };
+    claims.max_priority = if quorum { (version() >= (4, 3)).then_some(31) } else { Some(u8::MAX) };
+    claims.ttl = true;
+    claims.length_limit = true;
+    claims.max_delay = Some(Duration::from_millis(4_200_000_000));
+    claims.delay_grid_percent = 10;
+    claims.dead_letter = true;
+    claims.network = true;
+    claims
 }
 
-fn ask() -> [Capabilities; 2] {
+/// The server's major and minor version.
+fn version() -> (u32, u32) {
+    static VERSION: OnceLock<(u32, u32)> = OnceLock::new();
+    // Cases ask from within their runtimes, where another one may not be waited for.
+    *VERSION.get_or_init(|| thread::spawn(ask).join().expect("the server answers"))
+}
+
+fn ask() -> (u32, u32) {
     let url = steady().parse().expect("a URL");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    let info = runtime.block_on(async {
         let broker = AmqpBroker::connect(&url).await.expect("the server answers");
-        let capabilities = [QueueKind::Quorum, QueueKind::Classic].map(|kind| broker.capabilities(kind));
+        let info = broker.describe().await.expect("it says what it is");
         broker.close().await.expect("closed");
-        capabilities
-    })
-}
-
-/// How many of the delay queues for up to ten minutes the server has. AMQP cannot list queues, so each is looked for.
-pub(crate) async fn delay_queues() -> Result<usize, BoxError> {
-    let connection = Connection::connect(steady(), ConnectionProperties::default()).await?;
-    let steps = [(10, 10), (100, 10), (1000, 100), (10_000, 1000), (100_000, 10_000)];
-    let grid = steps.into_iter().flat_map(|(from, step)| (from..from * 10).step_by(step));
-    let mut found = 0;
-    for milliseconds in grid.take_while(|milliseconds| *milliseconds <= 600_000) {
-        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let name = format!("swarrot.delay.{milliseconds}");
-        let channel = connection.create_channel().await?;
-        found += usize::from(channel.queue_declare(name.into(), options, FieldTable::default()).await.is_ok());
-    }
-    connection.close(200, "".into()).await?;
-    Ok(found)
+        info
+    });
+    let mut numbers = info.version.split('.').map(|part| part.parse().expect("a version of numbers"));
+    (numbers.next().expect("a major version"), numbers.next().expect("a minor version"))
 }
 
 static STEADY: OnceLock<RabbitMq> = OnceLock::new();
