@@ -13,8 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 pub(crate) use self::case::{Case, Run, case};
 pub(crate) use self::context::{Context, Setup};
 pub(crate) use self::needs::{Claim, Fault, Need};
-use self::runner::run_trial;
-pub(crate) use self::runner::{Verdict, run_case};
+pub(crate) use self::runner::{Verdict, run_case, run_trial};
 use crate::cases;
 use crate::harness::Harness;
 
