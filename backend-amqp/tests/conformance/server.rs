@@ -41,7 +41,7 @@ pub(crate) fn capabilities(kind: QueueKind) -> Capabilities {
     claims.max_priority = if quorum { (version() >= (4, 3)).then_some(31) } else { Some(u8::MAX) };
     claims.ttl = true;
     claims.length_limit = true;
-    claims.max_delay = Some(Duration::from_millis(4_200_000_000));
+    claims.max_delay = Some(Duration::from_secs(4_200_000));
     claims.delay_grid_percent = 10;
     claims.dead_letter = true;
     claims.network = true;
