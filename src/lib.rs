@@ -49,7 +49,7 @@
 //! |---|---|---|
 //! | `memory` | yes | the embedded backend, `memory://` |
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
-//! | `json` | yes | the argument [`Json`](swarrot_core::Json) and `Message::json` |
+//! | `json` | yes | the argument [`Json`] and `Message::json` |
 
 mod connect;
 pub mod prelude;
@@ -61,3 +61,8 @@ pub use self::connect::connect;
 pub use swarrot_amqp as amqp;
 #[cfg(feature = "memory")]
 pub use swarrot_memory as memory;
+
+/// The README's examples compile.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

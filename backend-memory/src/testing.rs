@@ -80,6 +80,17 @@ impl MemoryBroker {
         self.shared.lock().published()
     }
 
+    /// Puts a message into a queue as it is, whatever its headers are called, and without an id unless it has one: what a
+    /// foreign producer's message looks like.
+    ///
+    /// # Errors
+    /// [`NotFound`](swarrot_core::ErrorKind::NotFound) if the queue does not exist, and
+    /// [`Rejected`](swarrot_core::ErrorKind::Rejected) if it is full.
+    pub fn inject(&self, queue: &str, message: Message) -> Result<()> {
+        let published = self.shared.lock().inject(queue, message, Instant::now());
+        published.map_err(|e| e.with_operation("inject").with_target(queue))
+    }
+
     /// What waits in the dead-letter queue of this queue, in order.
     ///
     /// # Errors
@@ -98,8 +109,13 @@ impl MemoryBroker {
         loop {
             // Made before the look, so that no change falls between the look and the wait.
             let changed = self.shared.idle.notified();
-            let busy = self.shared.lock().busy(queue, Instant::now());
-            let Some(due) = busy.map_err(|e| e.with_operation("wait until idle"))? else { return Ok(()) };
+            let due = {
+                let mut state = self.shared.lock();
+                if state.is_idle(queue, Instant::now()).map_err(|e| e.with_operation("wait until idle"))? {
+                    return Ok(());
+                }
+                state.next_due(queue)
+            };
             match due {
                 Some(due) => tokio::select! { () = changed => {}, () = sleep_until(due) => {} },
                 None => changed.await,

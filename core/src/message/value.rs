@@ -8,6 +8,9 @@ use bytes::Bytes;
 ///
 /// The variants are those that AMQP 0-9-1's field tables and other brokers' metadata have in common; a number that
 /// another client sent with a smaller width arrives as [`Value::Int`] or [`Value::Float`].
+///
+/// Dropping, cloning, comparing and printing a value go as deep as it is nested, on the thread's stack. A backend hands out
+/// nothing deeper than [`Value::MAX_DEPTH`], whatever a peer has sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -33,6 +36,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The deepest that a backend decodes: what is nested deeper becomes [`Value::Null`] at this level, so that it is over
+    /// every sensible [limit](super::Limits::nesting) and fits every stack. A debug build on a stack of 2 MiB, the size of
+    /// a tokio worker's, overflows at a thousand levels.
+    pub const MAX_DEPTH: usize = 128;
+
     /// The whole number, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
@@ -82,21 +90,23 @@ impl Value {
         deepest
     }
 
-    /// The size of its content in bytes: text and bytes by their length, numbers as eight, containers as the sum of
-    /// what is in them.
+    /// The size of its content in bytes: text and bytes by their length, numbers as eight, what is empty as
+    /// one, containers as the sum of what is in them and one.
     pub fn size(&self) -> usize {
         let mut size = 0;
         let mut open = vec![self];
         while let Some(value) = open.pop() {
             match value {
-                Self::Null => {}
-                Self::Bool(_) => size += 1,
+                Self::Null | Self::Bool(_) => size += 1,
                 Self::Int(_) | Self::Float(_) | Self::Timestamp(_) => size += 8,
                 Self::String(s) => size += s.len(),
                 Self::Bytes(b) => size += b.len(),
-                Self::List(items) => open.extend(items),
+                Self::List(items) => {
+                    size += 1;
+                    open.extend(items);
+                }
                 Self::Map(items) => {
-                    size += items.keys().map(String::len).sum::<usize>();
+                    size += 1 + items.keys().map(String::len).sum::<usize>();
                     open.extend(items.values());
                 }
             }
@@ -142,8 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_value_needs_a_small_part_of_a_stack() {
+        let values = (0..Value::MAX_DEPTH).fold(Value::Null, |inner, level| match level % 2 {
+            0 => Value::Map(BTreeMap::from([("k".to_owned(), inner)])),
+            _ => Value::List(vec![inner]),
+        });
+        let use_it = move || {
+            let copy = values.clone();
+            assert!(copy == values && format!("{copy:?}").len() > Value::MAX_DEPTH);
+        };
+        std::thread::Builder::new().stack_size(512 << 10).spawn(use_it).expect("a thread").join().expect("it fits");
+    }
+
+    #[test]
     fn size_sums_names_and_content() {
         let map = BTreeMap::from([("four".to_owned(), Value::from("five5"))]);
-        assert_eq!(Value::List(vec![Value::Map(map), Value::Int(7)]).size(), 4 + 5 + 8);
+        assert_eq!(Value::List(vec![Value::Map(map), Value::Int(7)]).size(), 1 + 1 + 4 + 5 + 8);
+        assert_eq!(Value::List(vec![Value::Null; 100]).size(), 101, "nothing is free");
     }
 }

@@ -1,7 +1,6 @@
 //! A worker, seen and steered from outside.
 
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::health::Health;
@@ -30,19 +29,21 @@ impl WorkerHandle {
         self.shared.cancel();
     }
 
-    /// Whether the worker has begun to stop.
+    /// Whether the worker was told to stop, or has ended. Not yet while the last of
+    /// [`max_messages`](super::Worker::max_messages) are handled.
     pub fn is_stopping(&self) -> bool {
-        self.shared.stage() > Stage::Running
+        self.shared.stage() >= Stage::Draining
     }
 
-    /// Waits until the worker begins to stop, so that a long handler can end early. Cancel safe.
+    /// Waits until the worker is told to stop, as [`is_stopping`](Self::is_stopping) says, so that a long handler can end early. Cancel safe.
     pub async fn stopping(&self) {
         self.shared.reached(Stage::Draining).await;
     }
 
-    /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish.
-    pub fn set_concurrency(&self, concurrency: NonZeroUsize) {
-        self.shared.concurrency.send_replace(concurrency.get());
+    /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish. Zero
+    /// counts as one.
+    pub fn set_concurrency(&self, deliveries: usize) {
+        self.shared.concurrency.send_replace(deliveries.max(1));
     }
 
     /// How the worker is at this moment.

@@ -3,6 +3,7 @@
 //! Acks and what else is quick go in one call at a time; what finishes meanwhile rides in the next. Retries and rejects,
 //! which wait until their copies are confirmed, go in calls of their own, several at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use tracing::{debug, warn};
 use super::shared::{Shared, Stage};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
+use crate::outcome::Outcome;
 use crate::receipt::Receipt;
-use crate::settlement::Settlement;
+use crate::settlement::{SettleError, Settlement};
 
 /// Settlements that wait, and those under way.
 pub(super) struct Settling {
@@ -112,28 +114,39 @@ async fn until_settled(shared: Arc<Shared>, mut settlements: Vec<Settlement>, mu
 /// Settles once, and counts what became of each.
 async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
     let mut attempt = Attempt { done: Vec::with_capacity(settlements.len()), failed: Vec::new() };
-    let failures = match shared.provider.settle(&settlements).await {
-        Ok(()) => Vec::new(),
-        Err(error) => error.into_failures(),
-    };
+    let result = shared.provider.settle(&settlements).await;
+    let failures: HashMap<_, _> = result.err().map(SettleError::into_failures).into_iter().flatten().collect();
     for settlement in settlements {
-        let failure = failures.iter().find(|(receipt, _)| *receipt == settlement.receipt);
-        match failure {
+        match failures.get(&settlement.receipt) {
             None => shared.counters.settled(&settlement.outcome),
-            Some((_, error)) if is_lost(error) => {
+            Some(error) if is_lost(error) => {
                 shared.counters.lost.add(1);
                 debug!(receipt = ?settlement.receipt, "the delivery was lost before it was settled; it comes again");
             }
-            Some((receipt, error)) => {
+            Some(error) => {
                 shared.counters.settle_failures.add(1);
+                let receipt = settlement.receipt;
                 warn!(queue = shared.provider.queue(), ?receipt, %error, "not settled yet; it is tried again");
-                attempt.failed.push(settlement);
+                attempt.failed.push(or_park(settlement, error));
                 continue;
             }
         }
         attempt.done.push(settlement.receipt);
     }
     attempt
+}
+
+/// What to try next: the same, or, for a retry that the broker will never do, a rejection. Otherwise the delivery would be
+/// held for ever, and a few of them would fill the prefetch and leave the worker deaf.
+fn or_park(settlement: Settlement, error: &Error) -> Settlement {
+    let never = matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::TooLarge | ErrorKind::InvalidInput);
+    match settlement.outcome {
+        Outcome::Retry { reason, .. } if never => {
+            let reason = reason.map_or_else(String::new, |reason| format!("; it failed before: {reason}"));
+            Settlement::new(settlement.receipt, Outcome::reject(format!("it cannot be retried: {error}{reason}")))
+        }
+        _ => settlement,
+    }
 }
 
 /// Whether the provider does not hold the delivery any more.
