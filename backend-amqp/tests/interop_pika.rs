@@ -317,6 +317,10 @@ fn with(mut properties: Json, name: &str, value: &str) -> Json {
     properties
 }
 
+fn hex(body: &[u8]) -> String {
+    body.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
+
 /// Takes the headers of [`full`] out, each checked.
 fn take_full_headers(message: &mut Json) -> Json {
     let expected = json!({
@@ -409,8 +413,7 @@ async fn retried_and_parked_messages_tell_others_what_happened() {
     messages.extend(taken(&names::dead_letter_queue(&bench.queue), 1).await);
     let count = json!({"type": "l", "value": 1});
     for (message, body) in messages.iter_mut().zip([&b"retry"[..], b"later", b"park"]) {
-        let hex: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(message["body"], hex.as_str());
+        assert_eq!(message["body"], hex(body));
         // A time to live would end a delay early, and empty the dead-letter queue.
         let again = body == b"retry";
         let expected = if again { with(full_properties(), "expiration", "60000") } else { full_properties() };
