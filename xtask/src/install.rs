@@ -52,7 +52,7 @@ fn programs(wanted: &[Program]) -> Result<()> {
     let to_install = missing();
     if to_install.is_empty() {
         let names: Vec<_> = wanted.iter().map(|program| program.name).collect();
-        say(format_args!("{} are installed", names.join(" and ")));
+        say(format_args!("{}: installed", names.join(", ")));
         return Ok(());
     }
     if cfg!(target_os = "macos") {
