@@ -257,7 +257,8 @@ async fn a_count_that_others_began_goes_on() {
     for message in &retried {
         assert_eq!(message["headers"][names::RETRY_ATTEMPTS], json!({"type": "l", "value": 3}));
     }
-    assert_eq!(retried[1]["headers"]["x-custom"], json!({"type": "S", "value": "kept"}));
+    let kept = json!({"type": "S", "value": "kept"});
+    assert_eq!(retried.iter().filter(|message| message["headers"]["x-custom"] == kept).count(), 1);
 
     python("publish.py", &bench.queue, &["tried twice"]).await;
     let no_more = Retry::fixed(Duration::ZERO).attempts(3);
@@ -410,6 +411,8 @@ async fn retried_and_parked_messages_tell_others_what_happened() {
     assert_eq!((retried, rejected, errors), (2, 1, 0), "{report}");
 
     let mut messages = taken(&bench.queue, 2).await;
+    // The worker may have fetched one again before it stopped, and given it back.
+    messages.sort_by_key(|message| message["body"] != hex(b"retry"));
     messages.extend(taken(&names::dead_letter_queue(&bench.queue), 1).await);
     let count = json!({"type": "l", "value": 1});
     for (message, body) in messages.iter_mut().zip([&b"retry"[..], b"later", b"park"]) {
@@ -421,7 +424,8 @@ async fn retried_and_parked_messages_tell_others_what_happened() {
 
         let mut headers = take_full_headers(message);
         let headers = headers.as_object_mut().expect("headers");
-        headers.retain(|name, _| !name.contains("-death"));
+        // What the broker notes for itself: where it was delayed, and how often it was delivered.
+        headers.retain(|name, _| !name.starts_with("x-"));
         for name in [names::FIRST_FAILURE, names::LAST_FAILURE] {
             let time = headers.remove(name).expect(name);
             assert_eq!(time["type"], "T");
