@@ -221,7 +221,9 @@ async fn fanout_exchange(cx: &Context) {
     let (all, split) = (cx.ledger(), cx.ledger());
     let publisher = cx.publisher(&*broker, &exchange).await;
     all.publish(&*publisher, "any", bodies("m", 20)).await;
-    bodies("m", 20).into_iter().for_each(|body| split.note_sent(body));
+    for body in bodies("m", 20) {
+        split.note_sent(body);
+    }
     all.received_all(&from_a.take_acked(20).await);
     // Two providers of one queue share it: both get some, none gets what the other has.
     let (from_b1, from_b2) = (b1.take(5).await, b2.take(5).await);

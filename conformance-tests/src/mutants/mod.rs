@@ -48,16 +48,14 @@ impl fmt::Debug for Mutant {
 macro_rules! mutant_tests {
     ($($harness:expr),+ $(,)?) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::mutants::run(::std::vec![
-                $(::std::sync::Arc::new($harness) as ::std::sync::Arc<dyn $crate::Harness>),+
-            ])
+            $crate::mutants::run(&[$(::std::sync::Arc::new($harness) as ::std::sync::Arc<dyn $crate::Harness>),+])
         }
     };
 }
 
 /// Runs every mutant on each of these harnesses, as the command line says. [`mutant_tests!`](crate::mutant_tests) calls
 /// it.
-pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
+pub fn run(harnesses: &[Arc<dyn Harness>]) -> ExitCode {
     let arguments = Arguments::from_args();
     if !arguments.list {
         // Cases fail here by the hundred, and are meant to: what they say is in the verdicts.

@@ -19,7 +19,7 @@ use crate::harness::Harness;
 
 /// Runs every case on each of these harnesses, as the command line says. [`conformance_tests!`](crate::conformance_tests)
 /// calls it.
-pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
+pub fn run(harnesses: &[Arc<dyn Harness>]) -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = harnesses.iter().flat_map(trials).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
