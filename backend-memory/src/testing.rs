@@ -80,6 +80,17 @@ impl MemoryBroker {
         self.shared.lock().published()
     }
 
+    /// Puts a message into a queue as it is, whatever its headers are called, and without an id unless it has one: what a
+    /// foreign producer's message looks like.
+    ///
+    /// # Errors
+    /// [`NotFound`](swarrot_core::ErrorKind::NotFound) if the queue does not exist, and
+    /// [`Rejected`](swarrot_core::ErrorKind::Rejected) if it is full.
+    pub fn inject(&self, queue: &str, message: Message) -> Result<()> {
+        let published = self.shared.lock().inject(queue, message, Instant::now());
+        published.map_err(|e| e.with_operation("inject").with_target(queue))
+    }
+
     /// What waits in the dead-letter queue of this queue, in order.
     ///
     /// # Errors

@@ -175,7 +175,8 @@ impl Permanent {
 
     /// Whether an error is marked, itself or one of its sources.
     pub fn is(error: &(dyn StdError + 'static)) -> bool {
-        std::iter::successors(Some(error), |e| (*e).source()).any(<dyn StdError>::is::<Self>)
+        // Some chains have no end.
+        std::iter::successors(Some(error), |e| (*e).source()).take(64).any(<dyn StdError>::is::<Self>)
     }
 }
 

@@ -56,10 +56,17 @@ impl Reason {
     /// Bytes that are kept: small enough for any backend's headers, whatever an error prints.
     pub const MAX_LEN: usize = 4096;
 
-    /// A reason in plain words; what is longer than [`Reason::MAX_LEN`] is cut.
+    /// Sources of an error that are looked at.
+    const MAX_SOURCES: usize = 64;
+
+    /// A reason in plain words; what is longer than [`Reason::MAX_LEN`] is cut, and line breaks and other control
+    /// characters become spaces.
     pub fn new(text: impl AsRef<str>) -> Self {
         const MARK: &str = " [cut]";
         let text = text.as_ref();
+        if text.contains(char::is_control) {
+            return Self::new(text.replace(char::is_control, " "));
+        }
         if text.len() <= Self::MAX_LEN {
             return Self(text.into());
         }
@@ -74,10 +81,9 @@ impl Reason {
     pub fn from_error(error: &(dyn StdError + 'static)) -> Self {
         let mut text = error.to_string();
         let mut source = error.source();
-        while let Some(error) = source {
-            if text.len() > Self::MAX_LEN {
-                break;
-            }
+        // Some chains have no end.
+        for _ in 0..Self::MAX_SOURCES {
+            let Some(error) = source.filter(|_| text.len() <= Self::MAX_LEN) else { break };
             let line = error.to_string();
             // Some errors print their source themselves.
             if !text.ends_with(&line) {
@@ -128,6 +134,30 @@ mod tests {
         let reason = Reason::new("é".repeat(4000));
         assert!(reason.as_str().len() <= Reason::MAX_LEN);
         assert!(reason.as_str().ends_with("é [cut]"));
+    }
+
+    #[test]
+    fn a_reason_is_one_line() {
+        let reason = Reason::new("left: 1\n right: 2\r\n\u{1b}[31mred");
+        assert_eq!(reason.as_str(), "left: 1  right: 2   [31mred");
+    }
+
+    #[test]
+    fn a_chain_without_end_is_cut() {
+        #[derive(Debug)]
+        struct Ring;
+        impl fmt::Display for Ring {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("round and round")
+            }
+        }
+        impl StdError for Ring {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(self)
+            }
+        }
+        assert_eq!(Reason::from_error(&Ring).as_str(), "round and round");
+        assert!(!crate::Permanent::is(&Ring));
     }
 
     #[test]

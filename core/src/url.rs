@@ -44,10 +44,15 @@ impl FromStr for BrokerUrl {
         if rest.contains('#') || query.contains('#') {
             return Err(invalid("a '#' has no meaning here; write it as %23"));
         }
-        let (authority, path) = match rest.split_once('/') {
-            Some((authority, path)) => (authority, Some(decode(path)?)),
-            None => (rest, None),
-        };
+        let (authority, path) = rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
+        // An '@' further back is most likely the end of a password with a '/' or '?' in it, which must not be taken for a
+        // path or parameter: those are shown.
+        if query.contains('@') || path.is_some_and(|path| path.contains('@')) {
+            return Err(invalid(
+                "an '@' after the first '/' or '?'; in a password '/' is written %2F and '?' %3F, elsewhere '@' is %40",
+            ));
+        }
+        let path = path.map(decode).transpose()?;
         let (user_info, hosts) = match authority.rsplit_once('@') {
             Some((user_info, hosts)) => (Some(user_info), hosts),
             None => (None, authority),
@@ -192,8 +197,17 @@ mod tests {
         for text in [url.to_string(), format!("{url:?}"), format!("{:?}", url.password)] {
             assert!(!text.contains("hunter2"), "{text}");
         }
-        for bad in ["amqp:guest:hunter2@h", "amqp://guest:hunter2@h:port/", "amqp://guest:hunter2@[h/", "a b://hunter2"]
-        {
+        for bad in [
+            "amqp:guest:hunter2@h",
+            "amqp://guest:hunter2@h:port/",
+            "amqp://guest:hunter2@[h/",
+            "a b://hunter2",
+            // What is before the '/' or '?' is a host with a port; the rest would be a path or a parameter.
+            "amqp://guest:12/hunter2@h/vhost",
+            "amqp://guest:12?hunter2@h/vhost",
+            "amqp://guest:12/x?hunter2@h/vhost",
+            "amqp://guest:p@12/hunter2@h/vhost",
+        ] {
             let error = bad.parse::<BrokerUrl>().expect_err(bad);
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");

@@ -2,7 +2,10 @@
 
 #![cfg(all(feature = "memory", feature = "json"))]
 
+mod chaos;
 mod handling;
+mod limits;
 mod priority;
 mod stopping;
 mod support;
+mod unruly;

@@ -15,7 +15,8 @@ use crate::settlement::{SettleError, Settlement};
 /// Where deliveries come from: one queue of a broker.
 ///
 /// Every call may overlap every other, from any task. A provider mends its own connection, for as long as it takes: a
-/// broken connection shows as one temporary error for each failed try, and later calls work again.
+/// broken connection shows as one temporary error for each failed try, and later calls work again. Every call ends in
+/// bounded time, in an error if need be: a worker waits for a `settle` for as long as it runs.
 ///
 /// # Cancel safety
 /// A dropped `receive` leaves every message with the broker or in the provider. A dropped `settle`, `extend`, `stop` or

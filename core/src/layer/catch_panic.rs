@@ -1,7 +1,7 @@
 //! A panic in a handler, as an error.
 
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt;
 
@@ -40,5 +40,15 @@ impl Panicked {
     pub(crate) fn of(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         Self(text.unwrap_or("no message").to_owned())
+    }
+
+    /// What this comes to, or its panic. Only for code that leaves nothing of ours half done.
+    pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Self> {
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| Self::of(&*panic))
+    }
+
+    /// The panic's own words.
+    pub(crate) fn text(&self) -> &str {
+        &self.0
     }
 }

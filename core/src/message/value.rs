@@ -8,6 +8,9 @@ use bytes::Bytes;
 ///
 /// The variants are those that AMQP 0-9-1's field tables and other brokers' metadata have in common; a number that
 /// another client sent with a smaller width arrives as [`Value::Int`] or [`Value::Float`].
+///
+/// Dropping, cloning, comparing and printing a value go as deep as it is nested, on the thread's stack. A backend hands out
+/// nothing deeper than [`Value::MAX_DEPTH`], whatever a peer has sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Value {
@@ -33,6 +36,11 @@ pub enum Value {
 }
 
 impl Value {
+    /// The deepest that a backend decodes: what is nested deeper becomes [`Value::Null`] at this level, so that it is over
+    /// every sensible [limit](super::Limits::nesting) and fits every stack. A debug build on a stack of 2 MiB, the size of
+    /// a tokio worker's, overflows at a thousand levels.
+    pub const MAX_DEPTH: usize = 128;
+
     /// The whole number, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         match self {
@@ -139,6 +147,19 @@ mod tests {
         assert_eq!(Value::Int(1).depth(), 0);
         assert_eq!(Value::List(vec![]).depth(), 1);
         assert_eq!(Value::List(vec![Value::List(vec![Value::Null])]).depth(), 2);
+    }
+
+    #[test]
+    fn the_deepest_value_needs_a_small_part_of_a_stack() {
+        let values = (0..Value::MAX_DEPTH).fold(Value::Null, |inner, level| match level % 2 {
+            0 => Value::Map(BTreeMap::from([("k".to_owned(), inner)])),
+            _ => Value::List(vec![inner]),
+        });
+        let use_it = move || {
+            let copy = values.clone();
+            assert!(copy == values && format!("{copy:?}").len() > Value::MAX_DEPTH);
+        };
+        std::thread::Builder::new().stack_size(512 << 10).spawn(use_it).expect("a thread").join().expect("it fits");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
@@ -36,9 +36,10 @@ pub(super) async fn run<H: Handler>(
         WorkerError::start(Error::new(ErrorKind::InvalidInput, what).with_source(e))
     };
     let signals = Listener::new(settings.signals).map_err(no_signals)?;
+    let _ended = Ended(Arc::clone(&shared));
     let failure = tokio::select! {
         biased;
-        never = escalate(&shared, signals, settings.deadline) => match never {},
+        never = escalate(&shared, signals, &settings) => match never {},
         failure = run_to_end(&shared, &settings, handler) => failure,
     };
     let report = Report {
@@ -58,11 +59,28 @@ pub(super) async fn run<H: Handler>(
     }
 }
 
+/// Notes the end of a run, also where its future is dropped: handles and probes must not take it for a worker at work.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// Goes through the stages of stopping as signals arrive and the deadline passes.
-async fn escalate(shared: &Shared, mut signals: Listener, deadline: Duration) -> Infallible {
+async fn escalate(shared: &Shared, mut signals: Listener, settings: &Settings) -> Infallible {
+    let time_is_up = async {
+        match settings.max_time {
+            Some(time) => sleep(time).await,
+            None => std::future::pending().await,
+        }
+        shared.stop(StopReason::MaxTime);
+        std::future::pending::<Infallible>().await
+    };
     let overdue = async {
         shared.reached(Stage::Draining).await;
-        sleep(deadline).await;
+        sleep(settings.deadline).await;
         shared.cancel();
         std::future::pending::<Infallible>().await
     };
@@ -79,6 +97,7 @@ async fn escalate(shared: &Shared, mut signals: Listener, deadline: Duration) ->
         process::exit(128 + third.number)
     };
     tokio::select! {
+        never = time_is_up => never,
         never = overdue => never,
         never = by_signal => never,
     }
@@ -91,7 +110,10 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
     if settings.max_messages == Some(0) {
         shared.stop(StopReason::MaxMessages);
     }
-    run_hooks(&settings.hooks.start, &worker).await;
+    tokio::select! {
+        () = run_hooks(&settings.hooks.start, &worker) => {}
+        () = shared.reached(Stage::Cancelling) => warn!(queue = shared.provider.queue(), "a start hook was cancelled"),
+    }
     set_prefetch(shared, settings).await;
     info!(queue = shared.provider.queue(), concurrency = *shared.concurrency.borrow(), "worker started");
 
@@ -101,7 +123,7 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
             AbortOnDropHandle::new(tokio::spawn(work))
         })
         .collect();
-    let mut failure = until_draining(shared, settings, &mut loops).await;
+    let mut failure = until_stopping(shared, settings, &mut loops).await;
 
     let drain = async {
         let stopped = timeout(CLOSE_DEADLINE, shared.provider.stop()).await;
@@ -138,26 +160,17 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
 }
 
 /// Watches over running loops until the worker begins to stop.
-async fn until_draining(
+async fn until_stopping(
     shared: &Arc<Shared>,
     settings: &Settings,
     loops: &mut FuturesUnordered<AbortOnDropHandle<()>>,
 ) -> Option<BoxError> {
     let mut concurrency = shared.concurrency.subscribe();
     concurrency.mark_unchanged();
-    let end = settings.max_time.and_then(|time| Instant::now().checked_add(time));
-    let time_is_up = async {
-        match end {
-            Some(end) => tokio::time::sleep_until(end).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(time_is_up);
     loop {
         tokio::select! {
             biased;
-            () = shared.reached(Stage::Draining) => return None,
-            () = &mut time_is_up => shared.stop(StopReason::MaxTime),
+            () = shared.reached(Stage::Finishing) => return None,
             Ok(()) = concurrency.changed() => set_prefetch(shared, settings).await,
             // A loop ends by itself only if it failed.
             Some(ended) = loops.next() => {

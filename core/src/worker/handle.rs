@@ -29,12 +29,13 @@ impl WorkerHandle {
         self.shared.cancel();
     }
 
-    /// Whether the worker has begun to stop.
+    /// Whether the worker was told to stop, or has ended. Not yet while the last of
+    /// [`max_messages`](super::Worker::max_messages) are handled.
     pub fn is_stopping(&self) -> bool {
-        self.shared.stage() > Stage::Running
+        self.shared.stage() >= Stage::Draining
     }
 
-    /// Waits until the worker begins to stop, so that a long handler can end early. Cancel safe.
+    /// Waits until the worker is told to stop, as [`is_stopping`](Self::is_stopping) says, so that a long handler can end early. Cancel safe.
     pub async fn stopping(&self) {
         self.shared.reached(Stage::Draining).await;
     }

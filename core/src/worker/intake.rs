@@ -5,15 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::report::StopReason;
 use super::shared::Shared;
 use crate::backoff::Backoff;
-use crate::contract::MessageProvider;
+use crate::contract::{ConnectionState, MessageProvider};
 use crate::delivery::Delivery;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a call may wait after an error, to tell soon that the broker is back.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+/// How much longer than it was told a call may take before it counts as unanswered.
+const GRACE: Duration = Duration::from_secs(30);
+/// The pause after an empty answer that came too early.
+const EARLY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The call that waits for deliveries.
 pub(super) struct Intake {
@@ -21,13 +28,17 @@ pub(super) struct Intake {
     wait: Duration,
     give_up_after: Option<Duration>,
     backoff: Backoff,
+    /// There was an error, and no success since.
+    failing: bool,
     call: Option<BoxFuture<'static, Result<Vec<Delivery>>>>,
+    /// The most that the call may bring.
+    asked: usize,
 }
 
 impl Intake {
     /// Waits for this long before it reports that nothing has arrived.
     pub(super) fn new(shared: Arc<Shared>, wait: Duration, give_up_after: Option<Duration>) -> Self {
-        Self { shared, wait, give_up_after, backoff: Backoff::default(), call: None }
+        Self { shared, wait, give_up_after, backoff: Backoff::default(), failing: false, call: None, asked: 0 }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -36,8 +47,20 @@ impl Intake {
 
     /// Begins to wait for at most this many.
     pub(super) fn ask(&mut self, max: NonZeroUsize) {
-        let provider = Arc::clone(&self.shared.provider);
-        self.call = Some(Box::pin(receive(provider, max, self.wait, None)));
+        self.call(max, Duration::ZERO);
+    }
+
+    fn call(&mut self, max: NonZeroUsize, pause: Duration) {
+        let wait = if self.failing { self.wait.min(PROBE_WAIT) } else { self.wait };
+        self.call = Some(Box::pin(receive(Arc::clone(&self.shared.provider), max, wait, pause)));
+        self.asked = max.get();
+    }
+
+    /// Waits no more if more could arrive than there is room for now.
+    pub(super) fn shrink(&mut self, room: usize) {
+        if self.asked > room {
+            self.drop_call();
+        }
     }
 
     /// Waits no more; nothing is lost by it.
@@ -45,7 +68,7 @@ impl Intake {
         self.call = None;
     }
 
-    /// What has arrived: empty after a wait without deliveries, `None` after an error. Pends while nobody asks.
+    /// What has arrived: empty after a wait without deliveries, `None` after an error or its end. Pends while nobody asks.
     ///
     /// Cancel safe: the call stays.
     pub(super) async fn arrived(&mut self) -> Option<Vec<Delivery>> {
@@ -54,12 +77,19 @@ impl Intake {
         self.call = None;
         let error = match result {
             Ok(deliveries) => {
-                self.shared.received();
-                self.backoff.reset();
-                return Some(deliveries);
+                let probed = std::mem::take(&mut self.failing);
+                // A provider that is still busy connecting has nothing to say either.
+                if deliveries.is_empty() && self.shared.provider.connection() == ConnectionState::Connecting {
+                    self.failing = probed;
+                } else {
+                    self.shared.received();
+                    self.backoff.reset();
+                }
+                return if probed && deliveries.is_empty() { None } else { Some(deliveries) };
             }
             Err(error) => error,
         };
+        self.failing = true;
         if error.kind() == ErrorKind::Closed {
             self.shared.stop(StopReason::Closed);
             return None;
@@ -72,9 +102,8 @@ impl Intake {
         self.shared.counters.broker_errors.add(1);
         let pause = self.backoff.next_delay();
         warn!(queue = self.shared.provider.queue(), %error, ?pause, "the broker failed; going on after a pause");
-        let provider = Arc::clone(&self.shared.provider);
         // One is enough to see whether the broker is back.
-        self.call = Some(Box::pin(receive(provider, NonZeroUsize::MIN, self.wait, Some(pause))));
+        self.call(NonZeroUsize::MIN, pause);
         None
     }
 }
@@ -83,10 +112,23 @@ async fn receive(
     provider: Arc<dyn MessageProvider>,
     max: NonZeroUsize,
     wait: Duration,
-    pause: Option<Duration>,
+    pause: Duration,
 ) -> Result<Vec<Delivery>> {
-    if let Some(pause) = pause {
+    if !pause.is_zero() {
         sleep(pause).await;
     }
-    provider.receive(max, wait).await
+    let end = Instant::now() + wait;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let deliveries = timeout(left + GRACE, provider.receive(max, left)).await.map_err(|_| {
+            Error::new(ErrorKind::Timeout, "no answer").with_operation("receive").with_target(provider.queue())
+        })??;
+        let early = end.saturating_duration_since(Instant::now());
+        if !deliveries.is_empty() || early.is_zero() {
+            return Ok(deliveries);
+        }
+        // Someone else has stopped the provider, so that it answers at once: asked again without a pause, it would keep
+        // a processor busy until it is closed.
+        sleep(early.min(EARLY_PAUSE)).await;
+    }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tracing::warn;
 
 use crate::contract::MessageProvider;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 use crate::receipt::Receipt;
 use crate::settlement::SettleError;
 
@@ -66,7 +66,13 @@ impl Leases {
             if !renewal.held.is_empty() {
                 let held: Vec<_> = renewal.held.iter().copied().collect();
                 let provider = Arc::clone(&renewal.provider);
-                renewal.call = Some(Box::pin(async move { provider.extend(&held).await }));
+                // One that hangs must not keep the next from being tried.
+                let limit = renewal.due.period();
+                renewal.call = Some(Box::pin(async move {
+                    let answer = timeout(limit, provider.extend(&held)).await;
+                    let none = || SettleError::all(held.iter().copied(), &Error::new(ErrorKind::Timeout, "no answer"));
+                    answer.unwrap_or_else(|_| Err(none()))
+                }));
             }
         }
     }

@@ -108,7 +108,8 @@ impl<L> Worker<L> {
         self
     }
 
-    /// Stops after this many messages.
+    /// Stops after this many messages. The last ones have all the time they need: the [`deadline`](Self::deadline) counts
+    /// only from when the worker is told to stop, by a signal, a handle or another limit.
     pub fn max_messages(mut self, messages: u64) -> Self {
         self.settings.max_messages = Some(messages);
         self
@@ -184,7 +185,7 @@ impl<L> Worker<L> {
         self
     }
 
-    /// Runs this before the first delivery is received.
+    /// Runs this before the first delivery is received. Like a handler, it is cancelled by the stop deadline.
     pub fn on_start<F, Fut>(mut self, run: F) -> Self
     where
         F: Fn(WorkerHandle) -> Fut + Send + Sync + 'static,

@@ -78,6 +78,13 @@ impl Report {
     }
 }
 
+impl StopReason {
+    /// Whether the worker ends in an error for it.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self, Self::Broker(_) | Self::Handler(_))
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

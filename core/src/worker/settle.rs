@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 use super::shared::{Shared, Stage};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
+use crate::outcome::Outcome;
 use crate::receipt::Receipt;
 use crate::settlement::Settlement;
 
@@ -127,13 +128,26 @@ async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
             Some((receipt, error)) => {
                 shared.counters.settle_failures.add(1);
                 warn!(queue = shared.provider.queue(), ?receipt, %error, "not settled yet; it is tried again");
-                attempt.failed.push(settlement);
+                attempt.failed.push(or_park(settlement, error));
                 continue;
             }
         }
         attempt.done.push(settlement.receipt);
     }
     attempt
+}
+
+/// What to try next: the same, or, for a retry that the broker will never do, a rejection. Otherwise the delivery would be
+/// held for ever, and a few of them would fill the prefetch and leave the worker deaf.
+fn or_park(settlement: Settlement, error: &Error) -> Settlement {
+    let never = matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::TooLarge | ErrorKind::InvalidInput);
+    match settlement.outcome {
+        Outcome::Retry { reason, .. } if never => {
+            let reason = reason.map_or_else(String::new, |reason| format!("; it failed before: {reason}"));
+            Settlement::new(settlement.receipt, Outcome::reject(format!("it cannot be retried: {error}{reason}")))
+        }
+        _ => settlement,
+    }
 }
 
 /// Whether the provider does not hold the delivery any more.

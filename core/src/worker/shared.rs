@@ -18,7 +18,9 @@ use crate::error::Error;
 pub(super) enum Stage {
     /// It receives.
     Running,
-    /// It receives no more; what runs may finish.
+    /// It has taken in as many messages as it may; what runs has all the time it needs.
+    Finishing,
+    /// It was told to stop; what runs may finish until the deadline.
     Draining,
     /// What runs is cancelled.
     Cancelling,
@@ -44,6 +46,9 @@ struct State {
     stopped: Option<StopReason>,
     started: Option<Instant>,
     last_receive: Option<Instant>,
+    /// Loops that have something in flight, and how often that number has changed.
+    busy: usize,
+    busy_changes: u64,
     /// The broker's last error, and since when there has been no success.
     failing: Option<(Instant, Error)>,
 }
@@ -84,10 +89,16 @@ impl Shared {
         let _ = self.stage.subscribe().wait_for(|now| *now >= stage).await;
     }
 
-    /// Begins to stop; the first reason stays.
+    /// Begins to stop; the first reason stays, but for a failure after a limit.
     pub(super) fn stop(&self, reason: StopReason) {
-        self.state().stopped.get_or_insert(reason);
-        self.advance(Stage::Draining);
+        let to = if matches!(reason, StopReason::MaxMessages) { Stage::Finishing } else { Stage::Draining };
+        let mut state = self.state();
+        let stays = state.stopped.as_ref().is_some_and(|first| first.is_failure() || !reason.is_failure());
+        if !stays {
+            state.stopped = Some(reason);
+        }
+        drop(state);
+        self.advance(to);
     }
 
     pub(super) fn cancel(&self) {
@@ -122,6 +133,19 @@ impl Shared {
     /// How many deliveries were taken in, where their number is limited.
     pub(super) fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a loop has something in flight, or nothing any more.
+    pub(super) fn busy(&self, busy: bool) {
+        let mut state = self.state();
+        state.busy = if busy { state.busy + 1 } else { state.busy - 1 };
+        state.busy_changes += 1;
+    }
+
+    /// A mark of this moment if no loop has anything in flight; the same mark later if none had in between.
+    pub(super) fn quiet(&self) -> Option<u64> {
+        let state = self.state();
+        (state.busy == 0).then_some(state.busy_changes)
     }
 
     pub(super) fn stopped(&self) -> Option<StopReason> {

@@ -4,13 +4,13 @@
 //! polled.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tracing::error;
 
 use crate::layer::Panicked;
 
@@ -94,7 +94,9 @@ impl<F: Future> Slots<F> {
         if slot.future.is_none() {
             return false;
         }
-        slot.future.set(None);
+        if let Err(panicked) = Panicked::catch(|| slot.future.set(None)) {
+            error!(panic = panicked.text(), "a handler panicked while it was cancelled");
+        }
         self.free.push(index);
         true
     }
@@ -116,14 +118,14 @@ impl<F: Future> Slots<F> {
             slot.signal.queued.store(false, Ordering::Release);
             let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
             let mut slot_cx = Context::from_waker(&slot.waker);
-            let result = match catch_unwind(AssertUnwindSafe(|| future.poll(&mut slot_cx))) {
+            let result = match Panicked::catch(|| future.poll(&mut slot_cx)) {
                 Ok(Poll::Pending) => continue,
                 Ok(Poll::Ready(output)) => Finished::Returned(output),
-                Err(panic) => Finished::Panicked(Panicked::of(&*panic)),
+                Err(panicked) => Finished::Panicked(panicked),
             };
             // Dropping a future that panicked may panic again.
-            let dropped = catch_unwind(AssertUnwindSafe(|| slot.future.set(None)));
-            let result = dropped.map_or_else(|panic| Finished::Panicked(Panicked::of(&*panic)), |()| result);
+            let dropped = Panicked::catch(|| slot.future.set(None));
+            let result = dropped.map_or_else(Finished::Panicked, |()| result);
             self.free.push(index);
             finished.push((index, result));
         }

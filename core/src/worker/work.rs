@@ -1,9 +1,11 @@
 //! One loop of a worker: receives into free slots, runs handlers, hands their outcomes to settling.
 
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,14 +20,13 @@ use super::settings::{Settings, run_hooks};
 use super::settle::Settling;
 use super::shared::{Shared, Stage};
 use super::slots::{Finished, Slots};
-use crate::contract::MessageProvider;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::handler::Handler;
 use crate::layer::Panicked;
 use crate::outcome::{Outcome, Reason};
 use crate::receipt::Receipt;
-use crate::settlement::{SettleError, Settlement};
+use crate::settlement::Settlement;
 
 /// How long an idle worker waits for messages in one call.
 const IDLE_WAIT: Duration = Duration::from_secs(60);
@@ -39,7 +40,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     let table = Arc::new(InFlight::default());
     shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
     let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
-    let ack_first = settings.ack_first.then(|| Arc::clone(&shared.provider));
+    let ack_first = settings.ack_first.then(|| Arc::clone(&shared));
     let mut intake = Intake::new(Arc::clone(&shared), wait, settings.give_up_after);
     let mut settling = Settling::new(Arc::clone(&shared));
     let mut leases = Leases::new(&shared.provider);
@@ -48,10 +49,11 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     let mut idling: Option<BoxFuture<'static, ()>> = None;
     let mut stage = shared.watch_stage();
     let mut concurrency = shared.concurrency.subscribe();
-    let mut work = Work { shared, settings, table, index, memory_checked: Instant::now() };
+    let mut work = Work { shared, settings, table, index, busy: false, quiet: None, memory_checked: Instant::now() };
 
     loop {
         let now = *stage.borrow_and_update();
+        work.note_busy(slots.running() > 0 || !settling.is_empty());
         if now > Stage::Running {
             intake.drop_call();
             idling = None;
@@ -59,6 +61,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             && idling.is_none()
             && let Some(max) = NonZeroUsize::new(work.room(slots.running()))
         {
+            work.note_quiet();
             intake.ask(max);
         }
         if now >= Stage::Cancelling {
@@ -74,9 +77,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             Ok(()) = stage.changed() => {}
             () = slots.finished(&mut finished), if slots.running() > 0 => {
                 for (slot, result) in finished.drain(..) {
-                    if let Some(settled) = work.finish(slot, result, &mut settling) {
-                        leases.forget(&[settled]);
-                    }
+                    work.finish(slot, result, &mut settling);
                 }
                 work.check_memory();
             }
@@ -85,11 +86,16 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             arrived = intake.arrived() => {
                 let Some(deliveries) = arrived else { continue };
                 if deliveries.is_empty() {
-                    idling = work.idle(slots.running() == 0 && settling.is_empty());
+                    idling = work.idle();
                 }
                 for delivery in deliveries {
-                    leases.hold(delivery.receipt());
-                    let Some(delivery) = work.admit(delivery, &mut settling) else { continue };
+                    let receipt = delivery.receipt();
+                    let admitted = work.admit(delivery, &mut settling);
+                    // What is acked before it is handled has no lease that could be renewed.
+                    if admitted.is_none() || ack_first.is_none() {
+                        leases.hold(receipt);
+                    }
+                    let Some(delivery) = admitted else { continue };
                     let running = Running { delivery: delivery.clone(), since: Instant::now() };
                     let call = call(Arc::clone(&handler), delivery, ack_first.clone());
                     let call = if work.settings.spawned { Either::Right(spawned(call)) } else { Either::Left(call) };
@@ -97,29 +103,34 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 }
             }
             () = async { idling.as_mut().expect("there is one").await }, if idling.is_some() => idling = None,
-            Ok(()) = concurrency.changed() => {}
+            Ok(()) = concurrency.changed() => intake.shrink(work.room(slots.running())),
         }
     }
 }
 
 /// What a handler's future comes to.
-struct Called {
-    result: Result<Outcome, BoxError>,
-    /// How the ack before it went, where there was one.
-    acked: Option<Result<(), SettleError>>,
+enum Called {
+    /// The handler ran.
+    Handled(Result<Outcome, BoxError>),
+    /// The handler ran on a message that was acked before.
+    AckedAndHandled(Result<Outcome, BoxError>),
+    /// It did not run: the ack before it failed, or the runtime is shutting down. Someone else gets the message.
+    NotHandled,
 }
 
-async fn call<H: Handler>(handler: Arc<H>, delivery: Delivery, ack_first: Option<Arc<dyn MessageProvider>>) -> Called {
-    let Some(provider) = ack_first else {
-        return Called { result: handler.handle(delivery).await, acked: None };
+async fn call<H: Handler>(handler: Arc<H>, delivery: Delivery, ack_first: Option<Arc<Shared>>) -> Called {
+    let Some(shared) = ack_first else {
+        return Called::Handled(handler.handle(delivery).await);
     };
-    let acked = provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await;
-    let result = match &acked {
-        Ok(()) => handler.handle(delivery).await,
-        // Not handled: someone else gets it.
-        Err(_) => Ok(Outcome::Release),
-    };
-    Called { result, acked: Some(acked) }
+    if let Err(error) = shared.provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await {
+        warn!(queue = delivery.queue(), id = delivery.id(), %error, "not handled, since it could not be acked before");
+        return Called::NotHandled;
+    }
+    // Counted at once: the handler may be cancelled.
+    shared.counters.acked.add(1);
+    // A panic of a layer must not hide that the message is acked.
+    let result = AssertUnwindSafe(async { handler.handle(delivery).await }).catch_unwind().await;
+    Called::AckedAndHandled(result.unwrap_or_else(|panic| Err(Panicked::of(&*panic).into())))
 }
 
 /// Runs a call on a task of its own, which ends with the future that waits for it.
@@ -128,8 +139,7 @@ async fn spawned(call: impl Future<Output = Called> + Send + 'static) -> Called 
         Ok(called) => called,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_) => Called { result: Ok(Outcome::Release), acked: None },
+            Err(_) => Called::NotHandled,
         },
     }
 }
@@ -140,7 +150,21 @@ struct Work {
     settings: Settings,
     table: Arc<InFlight>,
     index: usize,
+    /// Whether the others were told that this loop has something in flight.
+    busy: bool,
+    /// The mark of when it began to wait, if nothing was in flight then in any loop.
+    quiet: Option<u64>,
     memory_checked: Instant,
+}
+
+impl Drop for Work {
+    /// However the loop ends, nothing of it is in flight any more.
+    fn drop(&mut self) {
+        let mut tables = self.shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|table| !Arc::ptr_eq(table, &self.table));
+        drop(tables);
+        self.note_busy(false);
+    }
 }
 
 impl Work {
@@ -174,28 +198,22 @@ impl Work {
         Some(delivery)
     }
 
-    /// Turns what a handler came to into a settlement; returns the receipt if it was acked before.
-    fn finish(&mut self, slot: usize, finished: Finished<Called>, settling: &mut Settling) -> Option<Receipt> {
-        let Running { delivery, .. } = self.table.remove(slot)?;
-        let counters = &self.shared.counters;
-        counters.handled.add(1);
+    /// Turns what a handler came to into a settlement.
+    fn finish(&mut self, slot: usize, finished: Finished<Called>, settling: &mut Settling) {
+        let Some(Running { delivery, .. }) = self.table.remove(slot) else { return };
         let (result, acked) = match finished {
-            Finished::Returned(called) => (called.result, called.acked),
-            Finished::Panicked(panicked) => (Err(panicked.into()), None),
+            Finished::Returned(Called::Handled(result)) => (result, false),
+            Finished::Returned(Called::AckedAndHandled(result)) => (result, true),
+            Finished::Returned(Called::NotHandled) => {
+                return settling.push(Settlement::new(delivery.receipt(), Outcome::Release));
+            }
+            Finished::Panicked(panicked) => (Err(panicked.into()), false),
         };
+        self.shared.counters.handled.add(1);
         let outcome = result.unwrap_or_else(|error| self.failed(&delivery, &error));
-        match acked {
-            None => settling.push(Settlement::new(delivery.receipt(), outcome)),
-            Some(Ok(())) => {
-                counters.acked.add(1);
-                return Some(delivery.receipt());
-            }
-            Some(Err(error)) => {
-                warn!(queue = delivery.queue(), id = delivery.id(), %error, "not handled, since it could not be acked before");
-                settling.push(Settlement::new(delivery.receipt(), outcome));
-            }
+        if !acked {
+            settling.push(Settlement::new(delivery.receipt(), outcome));
         }
-        None
     }
 
     /// Decides what becomes of a delivery whose handler failed.
@@ -205,7 +223,10 @@ impl Work {
         if error.is::<Panicked>() {
             counters.panics.add(1);
         }
-        let reason = Reason::from_error(&**error);
+        // The error's text and the decision are the user's code, and run outside the slots: a panic there must not end
+        // the loop with all that it has in flight.
+        let reason = Panicked::catch(|| Reason::from_error(&**error))
+            .unwrap_or_else(|panicked| Reason::new(format!("an error whose text panicked: {}", panicked.text())));
         error!(
             queue = delivery.queue(), id = delivery.id(), attempt = delivery.attempt(), %reason,
             "the handler failed"
@@ -213,10 +234,13 @@ impl Work {
         if self.settings.stop_on_error {
             self.shared.stop(StopReason::Handler(reason.as_str().to_owned()));
         }
-        (self.settings.on_error)(delivery, error)
+        Panicked::catch(|| (self.settings.on_error)(delivery, error)).unwrap_or_else(|panicked| {
+            error!(queue = delivery.queue(), id = delivery.id(), panic = panicked.text(), "on_error panicked");
+            Outcome::reject(format!("on_error panicked: {}; {reason}", panicked.text()))
+        })
     }
 
-    /// Cancels every handler and gives its message back.
+    /// Cancels every handler and gives its message back, unless it was acked before.
     fn cancel_all<F: Future<Output = Called>>(&mut self, slots: &mut Slots<F>, settling: &mut Settling) {
         let mut running = Vec::new();
         self.table.for_each(|slot, message| running.push((slot, message.delivery.receipt())));
@@ -224,7 +248,10 @@ impl Work {
             self.table.remove(slot);
             if slots.cancel(slot) {
                 self.shared.counters.cancelled.add(1);
-                settling.push(Settlement::new(receipt, Outcome::Release));
+                // An ack that was under way goes back, if it had no effect, when the provider closes.
+                if !self.settings.ack_first {
+                    settling.push(Settlement::new(receipt, Outcome::Release));
+                }
             }
         }
     }
@@ -244,16 +271,37 @@ impl Work {
         }
     }
 
+    /// Tells the other loops whether this one has something in flight, which may come back into the queue.
+    fn note_busy(&mut self, busy: bool) {
+        // Only a worker that stops when the queue is empty needs to know.
+        if self.settings.stop_when_empty && busy != self.busy {
+            self.busy = busy;
+            self.shared.busy(busy);
+        }
+    }
+
+    fn note_quiet(&mut self) {
+        if self.settings.stop_when_empty {
+            self.quiet = self.shared.quiet();
+        }
+    }
+
     /// What to do when nothing has arrived for a while.
-    fn idle(&self, nothing_in_flight: bool) -> Option<BoxFuture<'static, ()>> {
-        if self.settings.stop_when_empty && nothing_in_flight {
+    fn idle(&self) -> Option<BoxFuture<'static, ()>> {
+        if self.settings.stop_when_empty && self.quiet.is_some() && self.quiet == self.shared.quiet() {
             self.shared.stop(StopReason::Empty);
         }
         if self.settings.hooks.idle.is_empty() {
             return None;
         }
         let (hooks, worker) = (self.settings.hooks.idle.clone(), WorkerHandle::new(Arc::clone(&self.shared)));
-        Some(Box::pin(async move { run_hooks(&hooks, &worker).await }))
+        // A panic of a hook must not end the loop with all that it has in flight.
+        let run = AssertUnwindSafe(async move { run_hooks(&hooks, &worker).await }).catch_unwind();
+        Some(Box::pin(run.map(|ran| {
+            if let Err(panic) = ran {
+                error!(panic = Panicked::of(&*panic).text(), "a hook panicked");
+            }
+        })))
     }
 
     fn check_memory(&mut self) {

@@ -1,0 +1,283 @@
+//! One role's connection: made when it is needed, shared by all that play the role, replaced when it is broken.
+
+mod backoff;
+mod server;
+mod transport;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use lapin::{Connection, ConnectionProperties, Event};
+use swarrot_core::{Error, ErrorKind, Result};
+use tokio::sync::{Mutex, watch};
+use tokio::task::AbortHandle;
+
+pub(crate) use self::backoff::Backoff;
+pub(crate) use self::server::Server;
+use self::transport::{Kit, Line};
+use crate::config::{Config, FRAME_MAX};
+use crate::error::{from_lapin, within};
+
+/// How long the server may take to answer a call.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long each step of a clean end may take.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+const REPLY_SUCCESS: u16 = 200;
+
+/// What a connection is for. A server in need of memory or disk space stops reading from connections that publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Receive,
+    Publish,
+}
+
+/// One role's connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    config: Arc<Config>,
+    role: Role,
+    /// Held while connecting, so that one try at a time is made.
+    live: Mutex<Option<Live>>,
+    /// Connections made so far: the number of the current one.
+    count: AtomicU64,
+    /// The largest frame that was agreed on the last time.
+    frame_max: AtomicUsize,
+    /// Whether the server has stopped taking messages. Written by the one listener to lapin's events.
+    blocked: watch::Sender<bool>,
+    closed: AtomicBool,
+}
+
+/// A connection that was established.
+struct Live {
+    number: u64,
+    connection: Arc<Connection>,
+    line: Line,
+    listener: AbortHandle,
+}
+
+/// A channel, and what its connection is like. Closed when it is dropped.
+pub(crate) struct Channel {
+    pub(crate) lapin: lapin::Channel,
+    /// Which of the link's connections it is on.
+    pub(crate) connection: u64,
+    pub(crate) server: Server,
+}
+
+impl Link {
+    pub(crate) fn new(config: Arc<Config>, role: Role) -> Self {
+        let (blocked, _) = watch::channel(false);
+        Self {
+            config,
+            role,
+            live: Mutex::default(),
+            count: AtomicU64::new(0),
+            frame_max: AtomicUsize::new(FRAME_MAX as usize),
+            blocked,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens a channel, on a new connection if there is none that works.
+    pub(crate) async fn channel(&self) -> Result<Channel> {
+        let (number, connection, line) = self.connection().await?;
+        if *self.blocked.borrow() {
+            // The request would not be sent before the server takes messages again.
+            return Err(Error::new(ErrorKind::Blocked, "the server takes no messages; it is short of memory or disk"));
+        }
+        let opened = within(CALL_TIMEOUT, "open a channel", connection.create_channel()).await;
+        match opened {
+            Ok(lapin) => Ok(Channel { lapin, connection: number, server: line.server() }),
+            Err(error) => {
+                if error.kind() == ErrorKind::Timeout && !*self.blocked.borrow() {
+                    self.discard(number).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The largest frame, in bytes, that was agreed on the last time.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.frame_max.load(Ordering::Relaxed)
+    }
+
+    /// What the server says about itself.
+    pub(crate) async fn server(&self) -> Result<Server> {
+        Ok(self.connection().await?.2.server())
+    }
+
+    /// Whether the server has stopped taking messages; changes wake.
+    pub(crate) fn blocked(&self) -> watch::Receiver<bool> {
+        self.blocked.subscribe()
+    }
+
+    /// Cuts the connection of this number: it does not answer any more.
+    pub(crate) async fn discard(&self, number: u64) {
+        let mut live = self.live.lock().await;
+        if let Some(broken) = live.take_if(|live| live.number == number) {
+            tracing::warn!(role = self.role.name(), "the connection does not answer, it is cut");
+            broken.line.cut();
+        }
+    }
+
+    /// Closes the connection; no other is made.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::SeqCst);
+        let Some(live) = self.live.lock().await.take() else { return Ok(()) };
+        if !live.connection.status().connected() {
+            return Ok(());
+        }
+        let closed = within(CLOSE_TIMEOUT, "close", live.connection.close(REPLY_SUCCESS, "OK".into())).await;
+        if closed.is_err() {
+            live.line.cut();
+        }
+        closed
+    }
+
+    async fn connection(&self) -> Result<(u64, Arc<Connection>, Line)> {
+        let mut live = self.live.lock().await;
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(closed());
+        }
+        if live.as_ref().is_some_and(|live| !live.connection.status().connected()) {
+            *live = None;
+        }
+        let live = match &mut *live {
+            Some(live) => live,
+            none => none.insert(self.connect().await?),
+        };
+        Ok((live.number, Arc::clone(&live.connection), live.line.clone()))
+    }
+
+    /// Tries each host once, in random order, until one answers.
+    async fn connect(&self) -> Result<Live> {
+        let mut hosts: Vec<_> = self.config.hosts.iter().collect();
+        fastrand::shuffle(&mut hosts);
+        let mut failure = None;
+        for host in hosts {
+            match self.connect_to(host).await {
+                Ok(live) => return Ok(live),
+                // Another node of the cluster would answer the same.
+                Err(error) if !error.is_temporary() => return Err(error),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::new(ErrorKind::InvalidInput, "no host to connect to")))
+    }
+
+    async fn connect_to(&self, host: &(String, u16)) -> Result<Live> {
+        let line = Line::default();
+        // Whatever ends this function early, the timeout or its caller's drop, must end lapin's thread too.
+        let mut guard = CutOnDrop(Some(line.clone()));
+        let timeout = self.config.connect_timeout;
+        let connect = {
+            let (line, config, host) = (line.clone(), Arc::clone(&self.config), host.clone());
+            async move |_, _| {
+                let stream = line.connect(&host.0, host.1, config.tls.as_ref(), timeout).await;
+                stream.map_err(lapin::Error::from)
+            }
+        };
+        let name = format!("{} ({})", self.config.name, self.role.name());
+        let properties = ConnectionProperties::default()
+            .with_connection_name(name.into())
+            .with_client_property("product".into(), "swarrot".into())
+            .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
+        let connecting = Connection::connector(self.config.uri(host), Kit::runtime(), connect, properties);
+        let target = format!("{}:{}", host.0, host.1);
+        let connection = match tokio::time::timeout(timeout, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => return Err(explain(error).with_operation("connect").with_target(target)),
+            Err(_) => {
+                let message = format!("no answer within {timeout:?}; check host, port and network");
+                return Err(Error::new(ErrorKind::Connection, message).with_operation("connect").with_target(target));
+            }
+        };
+        guard.0 = None;
+        self.frame_max.store(connection.configuration().frame_max() as usize, Ordering::Relaxed);
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::info!(role = self.role.name(), host = target, number, "connected");
+        let mut events = Box::pin(connection.events_listener());
+        self.blocked.send_replace(connection.status().blocked());
+        let (blocked, role) = (self.blocked.clone(), self.role.name());
+        let listener = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::ConnectionBlocked(reason) => {
+                        tracing::warn!(role, reason, "the server takes no messages");
+                        blocked.send_replace(true);
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!(role, "the server takes messages again");
+                        blocked.send_replace(false);
+                    }
+                    _ => {}
+                }
+            }
+        });
+        Ok(Live { number, connection: Arc::new(connection), line, listener: listener.abort_handle() })
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        // lapin would close it too, but takes the whole connection for broken if that close meets one by the server. The
+        // first poll sends the request; the answer is of no interest.
+        if self.lapin.status().connected() {
+            let _ = self.lapin.close(REPLY_SUCCESS, "OK".into()).now_or_never();
+        }
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live({})", self.number)
+    }
+}
+
+struct CutOnDrop(Option<Line>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        if let Some(line) = &self.0 {
+            line.cut();
+        }
+    }
+}
+
+/// What a user did who calls a closed broker, provider or publisher.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "it was closed; make a new one")
+}
+
+fn explain(error: lapin::Error) -> Error {
+    let refused = match error.kind() {
+        lapin::ErrorKind::IOError(io) => Some(match io.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nothing listens there; check host and port, or start the server",
+            std::io::ErrorKind::TimedOut => "no answer; check host, port and network",
+            _ => return from_lapin(error),
+        }),
+        _ => None,
+    };
+    match refused {
+        Some(message) => Error::new(ErrorKind::Connection, message).with_source(error),
+        None => from_lapin(error),
+    }
+}

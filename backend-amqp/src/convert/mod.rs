@@ -1,0 +1,270 @@
+//! Messages: AMQP's basic properties and ours.
+
+mod value;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use swarrot_core::{Error, ErrorKind, Headers, Message, Result, Value};
+
+pub(crate) use self::value::{from_amqp, short, to_table};
+use crate::topology::delay;
+
+/// Ties a returned message to its publish; taken off before a message is handed out.
+pub(crate) const PUBLISH_ID: &str = "swarrot_publish_id";
+/// How often a quorum queue has delivered a message before. It goes into the delivery's count.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+const ACQUIRED_COUNT: &str = "x-acquired-count";
+const DEATHS: &str = "x-death";
+
+/// Class, weight, body size and flags of a content header, and the frame around it.
+const HEADER_FRAME: usize = 14 + 8;
+const PERSISTENT: u8 = 2;
+
+/// A message's properties and headers as they are sent, without the publish id.
+pub(crate) fn to_properties(message: &Message, frame_max: usize) -> Result<(BasicProperties, FieldTable)> {
+    let ours = &message.properties;
+    let headers = to_table(message.headers.iter())?;
+    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
+    let mut size = HEADER_FRAME + 1 + value::encoded_size(&headers);
+    // The entry of the publish id: name, type and value.
+    size += 1 + PUBLISH_ID.len() + 1 + 8;
+    let mut text = |text: &Option<String>, what: &str| match text {
+        None => Ok(None),
+        Some(text) => {
+            let text = short(text, what)?;
+            size += 1 + text.as_str().len();
+            Ok::<_, Error>(Some(text))
+        }
+    };
+    if let Some(text) = text(&ours.content_type, "the content type")? {
+        properties = properties.with_content_type(text);
+    }
+    if let Some(text) = text(&ours.content_encoding, "the content encoding")? {
+        properties = properties.with_content_encoding(text);
+    }
+    if let Some(text) = text(&ours.message_id, "the message id")? {
+        properties = properties.with_message_id(text);
+    }
+    if let Some(text) = text(&ours.correlation_id, "the correlation id")? {
+        properties = properties.with_correlation_id(text);
+    }
+    if let Some(text) = text(&ours.reply_to, "the reply-to")? {
+        properties = properties.with_reply_to(text);
+    }
+    if let Some(text) = text(&ours.message_type, "the message type")? {
+        properties = properties.with_type(text);
+    }
+    if let Some(text) = text(&ours.user_id, "the user id")? {
+        properties = properties.with_user_id(text);
+    }
+    if let Some(text) = text(&ours.app_id, "the application id")? {
+        properties = properties.with_app_id(text);
+    }
+    if let Some(ttl) = ours.ttl {
+        let milliseconds = milliseconds(ttl)?.to_string();
+        size += 1 + milliseconds.len();
+        properties = properties.with_expiration(milliseconds.into());
+    }
+    if let Some(seconds) = ours.timestamp {
+        size += 8;
+        properties = properties.with_timestamp(seconds);
+    }
+    if let Some(priority) = ours.priority {
+        size += 1;
+        properties = properties.with_priority(priority);
+    }
+    // A content header cannot be split, and a larger frame ends the connection.
+    if size > frame_max {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("properties and headers take {size} bytes, a frame holds {frame_max}; put them into the body"),
+        ));
+    }
+    Ok((properties, headers))
+}
+
+/// Milliseconds as RabbitMQ takes them for a time to live; what is shorter than one is rounded up.
+pub(crate) fn milliseconds(time: Duration) -> Result<u32> {
+    u32::try_from(time.as_nanos().div_ceil(1_000_000))
+        .map_err(|_| Error::new(ErrorKind::Unsupported, "RabbitMQ keeps times up to 49 days (2^32 - 1 ms)"))
+}
+
+/// A delivered message, and how often the broker says it delivered it before.
+pub(crate) fn from_delivery(properties: &BasicProperties, body: Vec<u8>) -> (Message, Option<u32>) {
+    let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
+    let mut message = Message::new(Bytes::from(body));
+    let ours = &mut message.properties;
+    ours.content_type = text(properties.content_type());
+    ours.content_encoding = text(properties.content_encoding());
+    ours.message_id = text(properties.message_id());
+    ours.correlation_id = text(properties.correlation_id());
+    ours.reply_to = text(properties.reply_to());
+    ours.message_type = text(properties.kind());
+    ours.user_id = text(properties.user_id());
+    ours.app_id = text(properties.app_id());
+    ours.timestamp = *properties.timestamp();
+    ours.priority = *properties.priority();
+    ours.ttl = properties.expiration().as_ref().and_then(|ms| ms.as_str().parse().ok()).map(Duration::from_millis);
+    let mut count = None;
+    if let Some(table) = properties.headers() {
+        message.headers = from_table(table, &mut count);
+    }
+    (message, count)
+}
+
+fn from_table(table: &FieldTable, count: &mut Option<u32>) -> Headers {
+    let mut after_delay = false;
+    let mut headers: Headers = table
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let name = name.as_str();
+            match name {
+                PUBLISH_ID | ACQUIRED_COUNT => return None,
+                DELIVERY_COUNT => {
+                    *count = from_amqp(value).as_int().and_then(|n| u32::try_from(n).ok());
+                    return None;
+                }
+                DEATHS => after_delay = true,
+                _ => {}
+            }
+            Some((name, from_amqp(value)))
+        })
+        .collect();
+    if after_delay {
+        forget_delays(&mut headers);
+    }
+    headers
+}
+
+/// Takes out what the broker noted when a message left one of our delay queues: that was no failure.
+fn forget_delays(headers: &mut Headers) {
+    let is_delay = |value: &Value| match value {
+        Value::Map(death) => death.get("queue").and_then(Value::as_str).is_some_and(delay::is_bucket),
+        _ => false,
+    };
+    if let Some(Value::List(deaths)) = headers.get(DEATHS) {
+        let others: Vec<_> = deaths.iter().filter(|death| !is_delay(death)).cloned().collect();
+        if others.len() == deaths.len() {
+            return;
+        }
+        if others.is_empty() {
+            headers.remove(DEATHS);
+        } else {
+            headers.insert(DEATHS, others);
+        }
+    }
+    for which in ["first", "last"] {
+        let queue = format!("x-{which}-death-queue");
+        if headers.get(&queue).and_then(Value::as_str).is_some_and(delay::is_bucket) {
+            headers.retain(|name, _| !name.starts_with(&format!("x-{which}-death-")));
+        }
+    }
+}
+
+/// The publish id of a returned message.
+pub(crate) fn publish_id(properties: &BasicProperties) -> Option<u64> {
+    match properties.headers().as_ref()?.inner().get(PUBLISH_ID)? {
+        AMQPValue::LongLongInt(id) => u64::try_from(*id).ok(),
+        _ => None,
+    }
+}
+
+/// Texts that repeat from delivery to delivery, kept once.
+#[derive(Debug, Default)]
+pub(crate) struct Interned(Option<Arc<str>>);
+
+impl Interned {
+    pub(crate) fn get(&mut self, text: &str) -> Arc<str> {
+        match &self.0 {
+            Some(last) if **last == *text => Arc::clone(last),
+            _ => Arc::clone(self.0.insert(text.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Message {
+        let mut message = Message::new("body")
+            .id("id")
+            .content_type("text/plain")
+            .message_type("greeting")
+            .correlation_id("c")
+            .reply_to("r")
+            .priority(3)
+            .ttl(Duration::from_millis(1500))
+            .header("h", 1_i64);
+        message.properties.content_encoding = Some("gzip".to_owned());
+        message.properties.timestamp = Some(1_700_000_000);
+        message.properties.user_id = Some("guest".to_owned());
+        message.properties.app_id = Some("app".to_owned());
+        message
+    }
+
+    #[test]
+    fn all_properties_come_back() {
+        let (properties, mut headers) = to_properties(&full(), 131_072).expect("it fits");
+        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(5));
+        let properties = properties.with_headers(headers);
+        assert_eq!(publish_id(&properties), Some(5));
+        assert_eq!(from_delivery(&properties, b"body".to_vec()), (full(), None));
+    }
+
+    #[test]
+    fn the_content_header_must_fit_a_frame() {
+        // The size that is checked is the size that lapin writes.
+        let message = full().header("large", "x".repeat(4000));
+        let (properties, mut headers) = to_properties(&message, 131_072).expect("it fits");
+        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(5));
+        let properties = properties.with_headers(headers);
+        let written = lapin::protocol::basic::gen_properties(&properties)(Vec::new().into()).expect("written");
+        // Class, weight and body size before the properties; type, channel, size and end mark around.
+        let exact = written.write.len() + 12 + 8;
+        to_properties(&message, exact).expect("it fits exactly");
+        assert_eq!(to_properties(&message, exact - 1).map_err(|e| e.kind()).unwrap_err(), ErrorKind::TooLarge);
+        let long = Message::new("").id("x".repeat(256));
+        assert_eq!(to_properties(&long, 131_072).map_err(|e| e.kind()).unwrap_err(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn the_brokers_count_is_taken_out() {
+        let mut table = FieldTable::default();
+        table.insert(DELIVERY_COUNT.into(), AMQPValue::LongLongInt(2));
+        let properties = BasicProperties::default().with_headers(table);
+        assert_eq!(from_delivery(&properties, vec![]), (Message::new(""), Some(2)));
+    }
+
+    #[test]
+    fn a_delay_leaves_no_trace() {
+        let death = |queue: &str| {
+            let mut table = FieldTable::default();
+            table.insert("queue".into(), AMQPValue::LongString(queue.into()));
+            AMQPValue::FieldTable(table)
+        };
+        let with = |queues: &[&str]| {
+            let mut table = FieldTable::default();
+            let deaths: Vec<_> = queues.iter().map(|queue| death(queue)).collect();
+            table.insert(DEATHS.into(), AMQPValue::FieldArray(deaths.into()));
+            table.insert("x-first-death-queue".into(), AMQPValue::LongString(queues[0].into()));
+            table.insert("x-first-death-reason".into(), AMQPValue::LongString("expired".into()));
+            from_delivery(&BasicProperties::default().with_headers(table), vec![]).0.headers
+        };
+        assert_eq!(with(&["swarrot.delay.1000"]), Headers::new());
+        let other = with(&["mails", "swarrot.delay.1000"]);
+        assert_eq!(other.get("x-first-death-queue").and_then(Value::as_str), Some("mails"));
+        assert!(matches!(other.get(DEATHS), Some(Value::List(deaths)) if deaths.len() == 1));
+    }
+
+    #[test]
+    fn times_to_live_are_whole_milliseconds() {
+        assert_eq!(milliseconds(Duration::from_micros(1)).map_err(|e| e.kind()), Ok(1));
+        assert_eq!(milliseconds(Duration::from_secs(60)).map_err(|e| e.kind()), Ok(60_000));
+        assert_eq!(milliseconds(Duration::from_secs(5_000_000)).map_err(|e| e.kind()), Err(ErrorKind::Unsupported));
+    }
+}

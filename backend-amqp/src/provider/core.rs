@@ -1,0 +1,359 @@
+//! What a provider's callers and its task share, and everything that happens under its lock.
+//!
+//! Frames are queued under the lock, in the order in which the row of deliveries changes: an acknowledgement of many
+//! covers every lower tag of the channel, so whatever else was decided about a lower tag must be queued before it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+use swarrot_core::{ConnectionState, DeadLetter, Delivery, Error, ErrorKind, Outcome, Receipt, Result, Settlement};
+use tokio::sync::Notify;
+
+use super::unsettled::Unsettled;
+use crate::connection::closed;
+
+/// What a provider's callers and its task share.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) queue: Arc<str>,
+    pub(super) dead_letter: DeadLetter,
+    state: Mutex<State>,
+    /// Wakes those who wait for a delivery or an error.
+    pub(super) ready: Notify,
+    /// Wakes the task: somebody wants deliveries.
+    pub(super) wanted: Notify,
+    /// Wakes who waits for copies to end.
+    pub(super) copied: Notify,
+    /// A delivery had the broker's count: the queue is one that counts.
+    pub(super) counts: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    stopped: bool,
+    /// How many channels there have been; receipts carry it.
+    epoch: u64,
+    channel: Option<lapin::Channel>,
+    unsettled: Unsettled,
+    /// What the next `receive` fails with.
+    failure: Option<Error>,
+    /// Settle calls whose copies are under way.
+    copying: usize,
+    prefetch: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nobody has asked for deliveries yet.
+    Idle,
+    /// There is no channel, but there should be.
+    Connecting,
+    Serving,
+    /// It cannot work; the next `receive` tries again.
+    Parked,
+    Closed,
+}
+
+/// What a call to `settle` comes to before any copy is made.
+#[derive(Default)]
+pub(super) struct Settled {
+    pub(super) failures: Vec<(Receipt, Error)>,
+    pub(super) copies: Vec<(Delivery, Outcome)>,
+}
+
+impl Core {
+    pub(super) fn new(queue: &str, dead_letter: DeadLetter, prefetch: u16) -> Self {
+        Self {
+            queue: queue.into(),
+            dead_letter,
+            state: Mutex::new(State {
+                phase: Phase::Idle,
+                stopped: false,
+                epoch: 0,
+                channel: None,
+                unsettled: Unsettled::default(),
+                failure: None,
+                copying: 0,
+                prefetch,
+            }),
+            ready: Notify::new(),
+            wanted: Notify::new(),
+            copied: Notify::new(),
+            counts: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn connection(&self) -> ConnectionState {
+        match self.lock().phase {
+            Phase::Idle | Phase::Serving => ConnectionState::Connected,
+            Phase::Connecting => ConnectionState::Connecting,
+            Phase::Parked | Phase::Closed => ConnectionState::Closed,
+        }
+    }
+
+    pub(super) fn prefetch(&self) -> u16 {
+        self.lock().prefetch
+    }
+
+    /// Sets the prefetch; whether it is another than before.
+    pub(super) fn set_prefetch(&self, prefetch: u16) -> bool {
+        std::mem::replace(&mut self.lock().prefetch, prefetch) != prefetch
+    }
+
+    // Receiving.
+
+    /// What there is for a `receive`; `None` if it has to wait.
+    pub(super) fn take(&self, max: usize) -> Option<Result<Vec<Delivery>>> {
+        let mut state = self.lock();
+        if state.phase == Phase::Closed {
+            return Some(Err(closed()));
+        }
+        if state.stopped {
+            return Some(Ok(Vec::new()));
+        }
+        let buffered = state.unsettled.buffered();
+        if buffered > 0 {
+            let deliveries = std::iter::from_fn(|| state.unsettled.hand_out()).take(max).collect();
+            if buffered > max {
+                self.ready.notify_one();
+            }
+            return Some(Ok(deliveries));
+        }
+        if let Some(failure) = state.failure.take() {
+            return Some(Err(failure));
+        }
+        if matches!(state.phase, Phase::Idle | Phase::Parked) {
+            state.phase = Phase::Connecting;
+            self.wanted.notify_one();
+        }
+        None
+    }
+
+    // The task's side.
+
+    /// A new channel is there: the epoch of its deliveries.
+    pub(super) fn begin_epoch(&self, channel: lapin::Channel) -> u64 {
+        let mut state = self.lock();
+        state.epoch += 1;
+        state.channel = Some(channel);
+        state.unsettled = Unsettled::default();
+        state.failure = None;
+        state.phase = Phase::Serving;
+        state.epoch
+    }
+
+    /// The channel is gone, and all deliveries with it.
+    pub(super) fn end_epoch(&self) {
+        let mut state = self.lock();
+        state.channel = None;
+        state.unsettled = Unsettled::default();
+        if state.phase == Phase::Serving {
+            state.phase = Phase::Connecting;
+        }
+    }
+
+    /// Takes in deliveries; false if one is missing between them.
+    pub(super) fn push(&self, deliveries: &mut Vec<(u64, Delivery)>) -> bool {
+        let mut state = self.lock();
+        let complete = deliveries.drain(..).all(|(tag, delivery)| state.unsettled.push(tag, delivery));
+        drop(state);
+        self.ready.notify_one();
+        complete
+    }
+
+    /// A try to connect failed.
+    pub(super) fn failed(&self, error: Error) {
+        self.lock().failure = Some(error);
+        self.ready.notify_one();
+    }
+
+    /// It cannot work.
+    pub(super) fn park(&self, error: Error) {
+        let mut state = self.lock();
+        state.failure = Some(error);
+        state.phase = Phase::Parked;
+        drop(state);
+        self.ready.notify_waiters();
+    }
+
+    /// From now on nothing is handed out.
+    pub(super) fn stop(&self) {
+        self.lock().stopped = true;
+        self.ready.notify_waiters();
+    }
+
+    /// Gives back what was not handed out.
+    pub(super) fn release_buffered(&self) {
+        let mut state = self.lock();
+        let tags = state.unsettled.take_buffered();
+        state.release(&tags);
+    }
+
+    /// Gives back all that is held. Nothing can be settled after that.
+    pub(super) fn release_all(&self) {
+        let mut state = self.lock();
+        let tags = state.unsettled.take_held();
+        state.release(&tags);
+        state.channel = None;
+        state.phase = Phase::Closed;
+        drop(state);
+        self.ready.notify_waiters();
+    }
+
+    pub(super) fn is_copying(&self) -> bool {
+        self.lock().copying > 0
+    }
+
+    // Settling.
+
+    /// Settles what needs no copy, and says which copies have to be made. The call must then be told of by
+    /// [`end_copies`](Self::end_copies), if there are any.
+    pub(super) fn settle(&self, settlements: &[Settlement]) -> (u64, Settled) {
+        let mut settled = Settled::default();
+        let mut state = self.lock();
+        let epoch = state.epoch;
+        let error = match &state.channel {
+            _ if state.phase == Phase::Closed => Some(closed()),
+            Some(channel) if channel.status().connected() => None,
+            _ => Some(stale()),
+        };
+        if let Some(error) = error {
+            let error = self.about(error);
+            settled.failures = settlements.iter().map(|s| (s.receipt, error.clone())).collect();
+            return (epoch, settled);
+        }
+        let mut acked = 0;
+        for Settlement { receipt, outcome } in settlements {
+            let tag = if receipt.high() == epoch { receipt.low() } else { 0 };
+            let held = match outcome {
+                Outcome::Requeue => state.unsettled.settle(tag) && state.reject(tag),
+                Outcome::Release => state.unsettled.settle(tag) && state.nack(tag),
+                outcome if self.needs_copy(outcome) => {
+                    let delivery = state.unsettled.begin_copy(tag);
+                    settled.copies.extend(delivery.map(|delivery| (delivery, outcome.clone())));
+                    settled.copies.last().is_some_and(|(delivery, _)| delivery.receipt() == *receipt)
+                }
+                _ => {
+                    let held = state.unsettled.ack(tag);
+                    acked += usize::from(held);
+                    held
+                }
+            };
+            if !held {
+                settled.failures.push((*receipt, self.about(stale())));
+            }
+        }
+        if acked > 0 {
+            let alone = settlements.iter().filter(|s| s.receipt.high() == epoch && !self.needs_copy(&s.outcome));
+            if !state.send_acks(acked, alone.map(|s| s.receipt.low())) {
+                let all = settlements.iter().filter(|s| !s.outcome.needs_copy());
+                settled.failures.extend(all.map(|s| (s.receipt, self.about(stale()))));
+            }
+        }
+        if !settled.copies.is_empty() {
+            state.copying += 1;
+        }
+        (epoch, settled)
+    }
+
+    /// Acknowledges the originals of copies that were taken, and holds the others again. Answers with those that failed.
+    pub(super) fn end_copies(&self, epoch: u64, copies: Vec<(Receipt, Result<()>)>) -> Vec<(Receipt, Error)> {
+        let mut failures = Vec::new();
+        let mut state = self.lock();
+        state.copying = state.copying.saturating_sub(1);
+        let live = state.epoch == epoch && state.channel.as_ref().is_some_and(|channel| channel.status().connected());
+        let taken: Vec<_> = copies.iter().filter(|(_, result)| result.is_ok()).map(|(receipt, _)| *receipt).collect();
+        for (receipt, result) in copies {
+            if live {
+                state.unsettled.end_copy(receipt.low(), result.is_ok());
+            }
+            match result {
+                // The broker gives the original to somebody else, although its copy is there.
+                _ if !live => failures.push((receipt, self.about(stale()))),
+                Ok(()) => {}
+                Err(error) => failures.push((receipt, error)),
+            }
+        }
+        if live && !taken.is_empty() && !state.send_acks(taken.len(), taken.iter().map(Receipt::low)) {
+            failures.extend(taken.into_iter().map(|receipt| (receipt, self.about(stale()))));
+        }
+        drop(state);
+        self.copied.notify_waiters();
+        failures
+    }
+
+    /// Whether this delivery can still be settled.
+    pub(super) fn about(&self, error: Error) -> Error {
+        error.with_operation("settle").with_target(&*self.queue)
+    }
+
+    fn needs_copy(&self, outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Retry { .. } => true,
+            Outcome::Reject { .. } => self.dead_letter == DeadLetter::Park,
+            _ => false,
+        }
+    }
+
+    pub(super) fn note_count(&self) {
+        self.counts.store(true, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frames. lapin queues a frame when its future is polled for the first time; the future then waits until the frame is
+/// written, which nobody here needs to know: a frame that is written is not yet processed. Each answers false if the
+/// channel is gone.
+impl State {
+    /// Acknowledges what is marked, `count` in number: the front of the row by one frame, the others one by one.
+    fn send_acks(&mut self, mut count: usize, tags: impl Iterator<Item = u64>) -> bool {
+        let mut sent = true;
+        if let Some((tag, run)) = self.unsettled.acked_run() {
+            count = count.saturating_sub(run);
+            sent &= self.ack(tag, run > 1);
+        }
+        if count > 0 {
+            for tag in tags {
+                if self.unsettled.acked_alone(tag) {
+                    sent &= self.ack(tag, false);
+                }
+            }
+        }
+        sent
+    }
+
+    fn ack(&self, tag: u64, multiple: bool) -> bool {
+        self.queued(|channel| channel.basic_ack(tag, BasicAckOptions { multiple }).now_or_never())
+    }
+
+    /// Back into the queue, as a failed attempt.
+    fn reject(&self, tag: u64) -> bool {
+        self.queued(|channel| channel.basic_reject(tag, BasicRejectOptions { requeue: true }).now_or_never())
+    }
+
+    /// Back into the queue, not attempted: from 4.3 on quorum queues do not count it.
+    fn nack(&self, tag: u64) -> bool {
+        let options = BasicNackOptions { requeue: true, multiple: false };
+        self.queued(|channel| channel.basic_nack(tag, options).now_or_never())
+    }
+
+    fn release(&self, tags: &[u64]) {
+        for tag in tags {
+            self.nack(*tag);
+        }
+    }
+
+    fn queued(&self, send: impl FnOnce(&lapin::Channel) -> Option<lapin::Result<()>>) -> bool {
+        self.channel.as_ref().is_some_and(|channel| !matches!(send(channel), Some(Err(_))))
+    }
+}
+
+fn stale() -> Error {
+    Error::new(ErrorKind::Stale, "the delivery is not held any more; the broker delivers it again if it was unsettled")
+}

@@ -1,0 +1,141 @@
+//! A message on its way through a publisher, and the answer that its caller waits for.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use swarrot_core::{Error, ErrorKind, Result};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
+
+use crate::convert::PUBLISH_ID;
+use crate::topology::delay::Bucket;
+
+/// A message that was taken over from a caller and has no verdict yet.
+pub(super) struct Entry {
+    pub(super) properties: BasicProperties,
+    /// Moved into the properties once the publish id is known.
+    pub(super) headers: FieldTable,
+    pub(super) body: Bytes,
+    pub(super) routing_key: ShortString,
+    /// Where it waits first, if it is delayed.
+    pub(super) bucket: Option<Bucket>,
+    pub(super) deadline: Instant,
+    pub(super) stage: Stage,
+    /// Sent on a channel that broke before the verdict came.
+    pub(super) lost: bool,
+    pub(super) refusals: u32,
+    pub(super) answer: Answer,
+    /// Its share of the room that a publisher has; free again with the verdict.
+    pub(super) _room: Room,
+}
+
+impl Entry {
+    /// Puts in the id by which the message is known when it is returned.
+    pub(super) fn identify(&mut self, id: u64) {
+        let mut headers = std::mem::take(&mut self.headers);
+        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(i64::try_from(id).unwrap_or(i64::MAX)));
+        self.properties = std::mem::take(&mut self.properties).with_headers(headers);
+    }
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Waits to be sent.
+    Queued,
+    /// Waits for its delay queue to be declared.
+    Declaring,
+    /// Sent on the present channel.
+    Flying,
+    /// Refused by the broker, and to be sent again.
+    Refused,
+}
+
+/// The room that a message takes up: in number and in bytes.
+pub(super) type Room = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// The results of one call.
+#[derive(Debug)]
+pub(super) struct Batch {
+    results: Mutex<Vec<Option<Result<()>>>>,
+    missing: AtomicUsize,
+    complete: Notify,
+}
+
+impl Batch {
+    pub(super) fn new(length: usize) -> Arc<Self> {
+        Arc::new(Self {
+            results: Mutex::new(vec![None; length]),
+            missing: AtomicUsize::new(length),
+            complete: Notify::new(),
+        })
+    }
+
+    /// The place for one result.
+    pub(super) fn answer(self: &Arc<Self>, index: usize) -> Answer {
+        Answer(Some((Arc::clone(self), index)))
+    }
+
+    /// Waits for all results.
+    pub(super) async fn results(&self) -> Vec<Result<()>> {
+        while self.missing.load(Ordering::Acquire) > 0 {
+            // There is one caller, and `notify_one` keeps: nothing is missed between the check and the wait.
+            self.complete.notified().await;
+        }
+        let results = std::mem::take(&mut *self.results.lock().unwrap_or_else(PoisonError::into_inner));
+        results.into_iter().map(|result| result.unwrap_or_else(|| Err(abandoned()))).collect()
+    }
+
+    fn set(&self, index: usize, result: Result<()>) {
+        if let Some(place) = self.results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
+            *place = Some(result);
+        }
+        if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.complete.notify_one();
+        }
+    }
+}
+
+/// The place for one result, filled at most once.
+#[derive(Debug)]
+pub(super) struct Answer(Option<(Arc<Batch>, usize)>);
+
+impl Answer {
+    pub(super) fn give(mut self, result: Result<()>) {
+        if let Some((batch, index)) = self.0.take() {
+            batch.set(index, result);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // The task that had it ended, as it does when the runtime is shut down: nobody may wait for ever.
+        if let Some((batch, index)) = self.0.take() {
+            batch.set(index, Err(abandoned()));
+        }
+    }
+}
+
+fn abandoned() -> Error {
+    Error::new(ErrorKind::Unknown, "the publisher ended before the confirmation came").with_operation("publish")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_place_is_filled() {
+        let batch = Batch::new(3);
+        let [first, second, third] = [0, 1, 2].map(|index| batch.answer(index));
+        third.give(Err(Error::new(ErrorKind::Unroutable, "no queue")));
+        first.give(Ok(()));
+        drop(second);
+        let kinds: Vec<_> = batch.results().await.into_iter().map(|r| r.map_err(|e| e.kind())).collect();
+        assert_eq!(kinds, [Ok(()), Err(ErrorKind::Unknown), Err(ErrorKind::Unroutable)]);
+    }
+}

@@ -1,0 +1,185 @@
+//! Where messages go.
+
+mod entry;
+mod task;
+mod window;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use swarrot_core::{Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, PublisherOptions, Result};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::entry::{Batch, Entry, Room, Stage};
+use self::task::{Job, Task, Wiring};
+use crate::connection::{CLOSE_TIMEOUT, Link, closed};
+use crate::convert::{short, to_properties};
+use crate::topology::Remembered;
+use crate::topology::delay::Bucket;
+
+/// Messages that a publisher holds at most, those in flight included; callers wait beyond.
+const MESSAGES: usize = 4096;
+/// Bytes of their bodies. A larger body has it all to itself.
+const BYTES: usize = 16 << 20;
+
+/// A publisher to one exchange: a handle to the task that owns the channel.
+#[derive(Debug)]
+pub(crate) struct AmqpPublisher {
+    exchange: String,
+    options: PublisherOptions,
+    capabilities: Capabilities,
+    link: Arc<Link>,
+    jobs: mpsc::Sender<Job>,
+    messages: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    closed: AtomicBool,
+}
+
+impl AmqpPublisher {
+    /// Starts the task; it connects when there is something to publish.
+    pub(crate) fn start(
+        (publish, receive): (Arc<Link>, Arc<Link>),
+        remembered: Arc<Remembered>,
+        exchange: &str,
+        options: PublisherOptions,
+        capabilities: Capabilities,
+    ) -> Self {
+        // Every message in it has its room: it is never full for long.
+        let (jobs, receiver) = mpsc::channel(MESSAGES);
+        let exchange = exchange.to_owned();
+        let wiring = Wiring { publish: Arc::clone(&publish), receive, remembered, exchange: exchange.clone() };
+        tokio::spawn(Task::new(Arc::new(wiring), receiver).run());
+        Self {
+            exchange,
+            options,
+            capabilities,
+            link: publish,
+            jobs,
+            messages: Arc::new(Semaphore::new(MESSAGES)),
+            bytes: Arc::new(Semaphore::new(BYTES)),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Checks a message, and translates it.
+    fn prepare(&self, outgoing: &Outgoing) -> Result<Prepared> {
+        let mut message = outgoing.message.clone();
+        if !outgoing.is_trusted() {
+            self.options.limits.check_outgoing(&message)?;
+        }
+        message.ensure_id();
+        let bucket = Bucket::new(outgoing.delay, &self.exchange)?;
+        if bucket.is_some() && message.properties.ttl.is_some() {
+            if !outgoing.is_trusted() {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "RabbitMQ cannot delay a message that has a time to live; leave one of them out",
+                ));
+            }
+            // A time to live would end the delay early. A retry that comes too late is better than one that is lost.
+            message.properties.ttl = None;
+        }
+        let (properties, headers) = to_properties(&message, self.link.frame_max())?;
+        Ok(Prepared {
+            properties,
+            headers,
+            body: message.body,
+            routing_key: short(&outgoing.routing_key, "the routing key")?,
+            bucket,
+        })
+    }
+
+    /// Waits for room in the queue.
+    async fn room(&self, size: usize, deadline: Instant) -> Result<Room> {
+        let size = u32::try_from(size.clamp(1, BYTES)).unwrap_or(u32::MAX);
+        let room = async {
+            let message = Arc::clone(&self.messages).acquire_owned().await;
+            let bytes = Arc::clone(&self.bytes).acquire_many_owned(size).await;
+            message.ok().zip(bytes.ok()).filter(|_| !self.closed.load(Ordering::SeqCst)).ok_or_else(closed)
+        };
+        timeout_at(deadline, room).await.unwrap_or_else(|_| {
+            let (kind, message) = if *self.link.blocked().borrow() {
+                (ErrorKind::Blocked, "the server takes no messages; it is short of memory or disk")
+            } else {
+                (ErrorKind::Timeout, "too many messages before it; it was not sent")
+            };
+            Err(Error::new(kind, message))
+        })
+    }
+}
+
+struct Prepared {
+    properties: lapin::BasicProperties,
+    headers: lapin::types::FieldTable,
+    body: bytes::Bytes,
+    routing_key: lapin::types::ShortString,
+    bucket: Option<Bucket>,
+}
+
+#[async_trait]
+impl MessagePublisher for AmqpPublisher {
+    fn exchange(&self) -> &str {
+        &self.exchange
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<()>> {
+        let deadline = Instant::now() + self.options.timeout;
+        let results = Batch::new(batch.len());
+        for (index, outgoing) in batch.iter().enumerate() {
+            let answer = results.answer(index);
+            let taken = match self.prepare(outgoing) {
+                Ok(prepared) => self.room(prepared.body.len(), deadline).await.map(|room| (prepared, room)),
+                Err(error) => Err(error),
+            };
+            let (Prepared { properties, headers, body, routing_key, bucket }, room) = match taken {
+                Ok(taken) => taken,
+                Err(error) => {
+                    answer.give(Err(error.with_operation("publish")));
+                    continue;
+                }
+            };
+            let entry = Entry {
+                properties,
+                headers,
+                body,
+                routing_key,
+                bucket,
+                deadline,
+                stage: Stage::Queued,
+                lost: false,
+                refusals: 0,
+                answer,
+                _room: room,
+            };
+            if let Err(mpsc::error::SendError(Job::Publish(entry))) = self.jobs.send(Job::Publish(entry)).await {
+                entry.answer.give(Err(closed().with_operation("publish")));
+            }
+        }
+        results.results().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::SeqCst);
+        // All room is free once all messages have their verdicts, at their deadlines at the latest.
+        let all = u32::try_from(MESSAGES).unwrap_or(u32::MAX);
+        let flushed = timeout(self.options.timeout + CLOSE_TIMEOUT, self.messages.acquire_many(all)).await;
+        if let Ok(Ok(_)) = flushed {
+            self.messages.close();
+        }
+        let (answer, answered) = oneshot::channel();
+        if self.jobs.send(Job::Close(answer)).await.is_err() {
+            return Ok(());
+        }
+        answered.await.unwrap_or(Ok(()))
+    }
+}
+
+/// How long a copy that replaces a delivery may take until it is confirmed.
+pub(crate) const COPY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,437 @@
+//! The task that owns a publisher's channel. It takes messages from callers, sends them, sends them again after a
+//! refusal or a reconnect, and gives each its verdict by its deadline.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::OptionFuture;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::ConfirmSelectOptions;
+use swarrot_core::{Error, ErrorKind, Result};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::entry::{Entry, Stage};
+use super::window::{Verdict, Window};
+use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
+use crate::error::{from_lapin, size_limit, within};
+use crate::topology::delay::Bucket;
+use crate::topology::{Desk, Remembered, inspect, inspect_exchange};
+
+/// Messages without a verdict on one channel. 256 keep a broker busy; more only make more duplicates after a cut.
+const WINDOW: usize = 1024;
+/// Targets of delayed messages that are known to exist.
+const KNOWN_TARGETS: usize = 4096;
+/// How long to wait before a refused message is sent again, at first and at most.
+const REFUSED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+pub(super) enum Job {
+    Publish(Entry),
+    Close(oneshot::Sender<Result<()>>),
+}
+
+/// What the task works with.
+pub(super) struct Wiring {
+    pub(super) publish: Arc<Link>,
+    /// For declarations, which must work while publishing is blocked.
+    pub(super) receive: Arc<Link>,
+    pub(super) remembered: Arc<Remembered>,
+    pub(super) exchange: String,
+}
+
+pub(super) struct Task {
+    wiring: Arc<Wiring>,
+    jobs: mpsc::Receiver<Job>,
+    /// Who waits for the end.
+    closing: Option<oneshot::Sender<Result<()>>>,
+    blocked: watch::Receiver<bool>,
+    /// All that has no verdict, by its id.
+    entries: HashMap<u64, Entry>,
+    next_id: u64,
+    /// To be sent, in this order.
+    queue: VecDeque<u64>,
+    /// Refused, by the time at which they are sent again.
+    refused: BTreeSet<(Instant, u64)>,
+    /// When to give up, in order: all have the same time. May hold ids that are settled.
+    deadlines: VecDeque<(Instant, u64)>,
+    window: Option<Window>,
+    opening: Option<Work<Result<Channel>>>,
+    /// When to try to open a channel again.
+    retry_at: Option<Instant>,
+    backoff: Backoff,
+    /// Why there is no channel.
+    failure: Option<Error>,
+    /// The exchange may be gone: look before anything is sent.
+    doubt: bool,
+    /// In flight when the broker closed the channel over one of them; sent one by one until that one is found.
+    suspects: HashSet<u64>,
+    /// The size above which this server refuses messages, once it was learnt.
+    size_limit: Option<usize>,
+    /// Delay queues that exist, and targets of theirs.
+    buckets: HashSet<Bucket>,
+    targets: HashSet<String>,
+    declaring: FuturesUnordered<Work<(u64, Result<()>)>>,
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Task {
+    pub(super) fn new(wiring: Arc<Wiring>, jobs: mpsc::Receiver<Job>) -> Self {
+        let blocked = wiring.publish.blocked();
+        Self {
+            wiring,
+            jobs,
+            closing: None,
+            blocked,
+            entries: HashMap::new(),
+            next_id: 0,
+            queue: VecDeque::new(),
+            refused: BTreeSet::new(),
+            deadlines: VecDeque::new(),
+            window: None,
+            opening: None,
+            retry_at: None,
+            backoff: Backoff::default(),
+            failure: None,
+            doubt: false,
+            suspects: HashSet::new(),
+            size_limit: None,
+            buckets: HashSet::new(),
+            targets: HashSet::new(),
+            declaring: FuturesUnordered::new(),
+        }
+    }
+
+    /// Runs until all callers' handles are gone and every message has its verdict, or until it is closed.
+    pub(super) async fn run(mut self) {
+        let mut verdicts = Vec::new();
+        let mut open = true;
+        while open || !self.entries.is_empty() {
+            if let Some(answer) = self.closing.take() {
+                let _ = answer.send(self.close().await);
+                return;
+            }
+            self.pump();
+            let wake = self.wake_at();
+            let settled = OptionFuture::from(self.window.as_mut().map(|window| window.settled(&mut verdicts)));
+            let opening = OptionFuture::from(self.opening.as_mut());
+            tokio::select! {
+                biased;
+                Some(result) = settled => {
+                    self.judge(&mut verdicts);
+                    if let Err(error) = result {
+                        self.end_epoch(from_lapin(error));
+                    }
+                }
+                job = self.jobs.recv(), if open => match job {
+                    Some(Job::Publish(entry)) => self.take(entry),
+                    Some(Job::Close(answer)) => self.closing = Some(answer),
+                    None => open = false,
+                },
+                Some(result) = opening => self.opened(result),
+                Some((id, result)) = self.declaring.next(), if !self.declaring.is_empty() => self.declared(id, result),
+                Ok(()) = self.blocked.changed() => {}
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        let mut next = Some(entry);
+        while let Some(mut entry) = next {
+            self.next_id += 1;
+            let id = self.next_id;
+            entry.identify(id);
+            self.deadlines.push_back((entry.deadline, id));
+            self.entries.insert(id, entry);
+            self.queue.push_back(id);
+            // A caller hands over batches: take what there is before going on to send.
+            next = match self.jobs.try_recv() {
+                Ok(Job::Publish(entry)) => Some(entry),
+                Ok(Job::Close(answer)) => {
+                    self.closing = Some(answer);
+                    None
+                }
+                Err(_) => None,
+            };
+        }
+    }
+
+    /// Does what is due: gives up, sends, or opens a channel to send on.
+    fn pump(&mut self) {
+        let now = Instant::now();
+        self.expire(now);
+        while let Some(&(when, id)) = self.refused.first() {
+            if when > now {
+                break;
+            }
+            self.refused.pop_first();
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.stage = Stage::Queued;
+                self.queue.push_back(id);
+            }
+        }
+        if self.is_blocked() {
+            return;
+        }
+        if self.window.is_some() {
+            self.send_queued();
+        } else if !self.entries.is_empty() && self.opening.is_none() && self.retry_at.is_none_or(|at| at <= now) {
+            self.retry_at = None;
+            self.opening = Some(Box::pin(open(Arc::clone(&self.wiring), self.doubt)));
+        }
+    }
+
+    fn send_queued(&mut self) {
+        let Some(window) = &mut self.window else { return };
+        let limit = if self.suspects.is_empty() { WINDOW } else { 1 };
+        while window.len() < limit {
+            let Some(id) = self.queue.pop_front() else { return };
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            if let Some(limit) = self.size_limit.filter(|limit| entry.body.len() > *limit) {
+                let message = format!("the body has {} bytes, the server takes {limit}", entry.body.len());
+                if let Some(entry) = self.entries.remove(&id) {
+                    entry.answer.give(Err(Error::new(ErrorKind::TooLarge, message).with_operation("publish")));
+                }
+                continue;
+            }
+            let exchange = match &entry.bucket {
+                None => self.wiring.exchange.clone(),
+                Some(bucket) => {
+                    let target = entry.routing_key.as_str();
+                    if !self.buckets.contains(bucket) || (bucket.to_queues() && !self.targets.contains(target)) {
+                        entry.stage = Stage::Declaring;
+                        let work = prepare(Arc::clone(&self.wiring), bucket.clone(), target.to_owned());
+                        self.declaring.push(Box::pin(async move { (id, work.await) }));
+                        continue;
+                    }
+                    bucket.name()
+                }
+            };
+            entry.stage = Stage::Flying;
+            window.send(id, entry, exchange);
+        }
+    }
+
+    fn judge(&mut self, verdicts: &mut Vec<(u64, Verdict)>) {
+        for (id, verdict) in verdicts.drain(..) {
+            self.suspects.remove(&id);
+            if verdict == Verdict::Refused {
+                let Some(entry) = self.entries.get_mut(&id) else { continue };
+                entry.stage = Stage::Refused;
+                entry.lost = false;
+                let ceiling = REFUSED.0.saturating_mul(1 << entry.refusals.min(8)).min(REFUSED.1);
+                entry.refusals += 1;
+                let pause = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
+                self.refused.insert((Instant::now() + pause, id));
+                continue;
+            }
+            // An entry that is not there any more was given up at its deadline.
+            let Some(entry) = self.entries.remove(&id) else { continue };
+            let key = entry.routing_key.as_str();
+            entry.answer.give(match verdict {
+                Verdict::Unroutable => Err(self.unroutable(key)),
+                _ => Ok(()),
+            });
+        }
+    }
+
+    fn unroutable(&self, key: &str) -> Error {
+        let (target, message) = match self.wiring.exchange.as_str() {
+            "" => (key, "no queue has this name; declare it first".to_owned()),
+            exchange => (exchange, format!("no queue is bound for the routing key {key:?}")),
+        };
+        Error::new(ErrorKind::Unroutable, message).with_operation("publish").with_target(target)
+    }
+
+    /// The channel is of no use any more: what was sent on it is sent again on the next.
+    fn end_epoch(&mut self, error: Error) {
+        let error = error.with_operation("publish");
+        tracing::info!(exchange = self.wiring.exchange, %error, "the publisher's channel ended");
+        self.window = None;
+        self.buckets.clear();
+        self.targets.clear();
+        let mut flying: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| entry.stage == Stage::Flying).map(|(id, _)| *id).collect();
+        flying.sort_unstable();
+        // The broker closed the channel over a message: over which, it does not say.
+        let over_a_message = !error.is_temporary();
+        let exceeds =
+            |limit: &usize| flying.iter().any(|id| self.entries.get(id).is_some_and(|entry| entry.body.len() > *limit));
+        if let Some(limit) = size_limit(&error).filter(exceeds) {
+            self.size_limit = Some(limit);
+        } else if over_a_message {
+            self.doubt = error.kind() == ErrorKind::NotFound;
+            if let [only] = flying[..] {
+                if self.suspects.remove(&only) || !self.doubt {
+                    self.fail(only, error.clone());
+                    flying.clear();
+                }
+            }
+            self.suspects.extend(&flying);
+        }
+        for id in flying.into_iter().rev() {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.stage = Stage::Queued;
+                // What the broker closed the channel over was not taken; others may have been.
+                entry.lost = true;
+                self.queue.push_front(id);
+            }
+        }
+        self.failure = Some(error);
+    }
+
+    fn opened(&mut self, result: Result<Channel>) {
+        self.opening = None;
+        match result {
+            Ok(channel) => {
+                self.backoff.reset();
+                self.failure = None;
+                self.doubt = false;
+                self.window = Some(Window::new(channel));
+            }
+            Err(error) => {
+                let error = error.with_operation("publish");
+                tracing::info!(exchange = self.wiring.exchange, %error, "the publisher cannot open its channel");
+                if !error.is_temporary() {
+                    let all: Vec<_> = self.entries.keys().copied().collect();
+                    for id in all {
+                        self.fail(id, error.clone());
+                    }
+                    self.queue.clear();
+                    self.refused.clear();
+                }
+                self.retry_at = Some(Instant::now() + self.backoff.next());
+                self.failure = Some(error);
+            }
+        }
+    }
+
+    fn declared(&mut self, id: u64, result: Result<()>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match (result, entry.bucket.clone()) {
+            (Ok(()), Some(bucket)) => {
+                if self.targets.len() >= KNOWN_TARGETS {
+                    self.targets.clear();
+                }
+                self.targets.insert(entry.routing_key.as_str().to_owned());
+                self.buckets.insert(bucket);
+                entry.stage = Stage::Queued;
+                self.queue.push_front(id);
+            }
+            (Err(error), _) if error.is_temporary() => {
+                let pause = REFUSED.1;
+                self.failure = Some(error);
+                entry.stage = Stage::Refused;
+                self.refused.insert((Instant::now() + pause, id));
+            }
+            (Err(error), _) => self.fail(id, error),
+            (Ok(()), None) => self.queue.push_front(id),
+        }
+    }
+
+    fn fail(&mut self, id: u64, error: Error) {
+        self.suspects.remove(&id);
+        if let Some(entry) = self.entries.remove(&id) {
+            entry.answer.give(Err(error.with_operation("publish")));
+        }
+    }
+
+    /// Gives up on what is overdue.
+    fn expire(&mut self, now: Instant) {
+        let mut silent = false;
+        while let Some(&(deadline, id)) = self.deadlines.front() {
+            let Some(entry) = self.entries.get(&id) else {
+                self.deadlines.pop_front();
+                continue;
+            };
+            if deadline > now {
+                break;
+            }
+            self.deadlines.pop_front();
+            let blocked = self.is_blocked();
+            silent |= entry.stage == Stage::Flying && !blocked;
+            let error = self.overdue(entry, blocked);
+            self.fail(id, error);
+        }
+        if silent {
+            // Confirmations take milliseconds; this channel is deaf.
+            self.end_epoch(Error::new(ErrorKind::Timeout, "the server does not confirm"));
+        }
+    }
+
+    fn overdue(&self, entry: &Entry, blocked: bool) -> Error {
+        const BLOCKED: &str = "the server takes no messages; it is short of memory or disk";
+        let error = match entry.stage {
+            Stage::Flying if blocked => Error::new(ErrorKind::Unknown, format!("sent, but not confirmed: {BLOCKED}")),
+            Stage::Flying => Error::new(ErrorKind::Unknown, "sent, but not confirmed in time"),
+            _ if entry.lost => Error::new(ErrorKind::Unknown, "sent, but the connection broke before it was confirmed"),
+            Stage::Refused if entry.refusals > 0 => Error::new(
+                ErrorKind::Rejected,
+                "the broker refused it until the time was up; the queue is full or has no leader",
+            ),
+            _ if blocked => Error::new(ErrorKind::Blocked, BLOCKED),
+            _ => match &self.failure {
+                Some(failure) => {
+                    Error::new(ErrorKind::Connection, "not connected in time").with_source(failure.clone())
+                }
+                None => Error::new(ErrorKind::Timeout, "too many messages before it; it was not sent in time"),
+            },
+        };
+        error.with_target(match self.wiring.exchange.as_str() {
+            "" => entry.routing_key.as_str(),
+            exchange => exchange,
+        })
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
+        let refused = self.refused.first().map(|(when, _)| *when);
+        let retry = self.retry_at.filter(|_| !self.entries.is_empty());
+        [deadline, refused, retry].into_iter().flatten().min()
+    }
+
+    fn is_blocked(&self) -> bool {
+        *self.blocked.borrow()
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let Some(window) = self.window.take() else { return Ok(()) };
+        if !window.channel().status().connected() || self.is_blocked() {
+            return Ok(());
+        }
+        within(CLOSE_TIMEOUT, "close", window.channel().close(200, "OK".into())).await
+    }
+}
+
+/// Opens a channel that confirms.
+async fn open(wiring: Arc<Wiring>, doubt: bool) -> Result<Channel> {
+    let channel = wiring.publish.channel().await?;
+    if let Err(error) = wiring.remembered.restore(&wiring.receive, doubt).await {
+        // What is missing shows when something is published to it.
+        tracing::warn!(%error, "the topology could not be declared again");
+    }
+    if doubt {
+        inspect_exchange(&mut Desk::new(&wiring.receive), &wiring.exchange).await?;
+    }
+    within(CALL_TIMEOUT, "confirm", channel.lapin.confirm_select(ConfirmSelectOptions::default())).await?;
+    Ok(channel)
+}
+
+/// Makes sure that a delay queue exists, and the queue to which it leads.
+async fn prepare(wiring: Arc<Wiring>, bucket: Bucket, target: String) -> Result<()> {
+    let mut desk = Desk::new(&wiring.receive);
+    bucket.declare(&mut desk, wiring.remembered.is_passive()).await?;
+    if bucket.to_queues() {
+        inspect(&mut desk, &target).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Unroutable, "no queue has this name; declare it first")
+                .with_target(&target)
+                .with_source(error),
+            _ => error,
+        })?;
+    }
+    Ok(())
+}

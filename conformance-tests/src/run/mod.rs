@@ -1,0 +1,38 @@
+//! From cases and harnesses to named trials.
+
+mod case;
+mod context;
+mod needs;
+mod runner;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+
+pub(crate) use self::case::{Case, Run, case};
+pub(crate) use self::context::{Context, Setup};
+pub(crate) use self::needs::{Claim, Fault, Need};
+use self::runner::run_trial;
+pub(crate) use self::runner::{Verdict, run_case};
+use crate::cases;
+use crate::harness::Harness;
+
+/// Runs every case on each of these harnesses, as the command line says. [`conformance_tests!`](crate::conformance_tests)
+/// calls it.
+pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = harnesses.iter().flat_map(trials).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// One trial for each case on this harness.
+fn trials(harness: &Arc<dyn Harness>) -> impl Iterator<Item = Trial> + use<> {
+    let harness = Arc::clone(harness);
+    cases::all().map(move |case| {
+        let name = format!("{}::{case}", harness.name());
+        let harness = Arc::clone(&harness);
+        Trial::ignorable_test(name, move || run_trial(&harness, case).into_completion())
+            .with_ignored_flag(case.is_manual())
+    })
+}

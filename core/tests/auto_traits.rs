@@ -1,0 +1,42 @@
+//! What users may send between tasks and share among threads. It fails to compile where that changes.
+
+use std::sync::Arc;
+
+use swarrot_core::{
+    Broker, Capabilities, Delivery, Error, Health, Message, MessageProvider, MessagePublisher, Outcome, Outgoing,
+    PriorityProvider, Receipt, Report, SettleError, Settlement, Worker, WorkerError, WorkerHandle,
+};
+
+const fn shared<T: Send + Sync + 'static>() {}
+fn sent<T: Send>(value: T) -> T {
+    value
+}
+
+const _: () = {
+    shared::<Message>();
+    shared::<Delivery>();
+    shared::<Outgoing>();
+    shared::<Outcome>();
+    shared::<Settlement>();
+    shared::<SettleError>();
+    shared::<Error>();
+    shared::<Receipt>();
+    shared::<Capabilities>();
+    shared::<Worker>();
+    shared::<WorkerHandle>();
+    shared::<WorkerError>();
+    shared::<Report>();
+    shared::<Health>();
+    shared::<PriorityProvider>();
+    shared::<Arc<dyn MessageProvider>>();
+    shared::<Arc<dyn MessagePublisher>>();
+    shared::<Arc<dyn Broker>>();
+};
+
+/// A running worker can be moved to another task. Never called: that it compiles is the test.
+#[test]
+fn a_run_is_send() {
+    let run = |provider: Arc<dyn MessageProvider>| drop(sent(Worker::new(provider).run(async |_: Delivery| {})));
+    let _: &dyn Fn(Arc<dyn MessageProvider>) = &run;
+    assert_eq!(size_of::<Receipt>(), 24, "a receipt stays small: it is copied with every delivery");
+}

@@ -1,0 +1,116 @@
+//! Ctrl-C, and what else asks this program to end: the running command is ended first, and then brokers are.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// As shells have it for SIGINT.
+pub(crate) const EXIT_CODE: u8 = 130;
+
+/// The user asked for the end.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+struct State {
+    /// The process group of the command that runs.
+    running: Option<Pid>,
+    interrupted: bool,
+}
+
+static STATE: Mutex<State> = Mutex::new(State { running: None, interrupted: false });
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on, SIGINT, SIGTERM and SIGHUP end the running command, whose [`run`] then returns [`Interrupted`].
+///
+/// Where no command runs, and at the second signal, the program exits at once; brokers have their watchers.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn handle() -> Result<()> {
+    listen().context("cannot handle signals")
+}
+
+fn listen() -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut int, mut term, mut hup) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
+    let loop_for_ever = async move {
+        loop {
+            tokio::select! {
+                _ = int.recv() => {}
+                _ = term.recv() => {}
+                _ = hup.recv() => {}
+            }
+            end_what_runs();
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(loop_for_ever))?;
+    Ok(())
+}
+
+fn end_what_runs() {
+    let mut state = state();
+    match state.running {
+        Some(group) if !state.interrupted => {
+            state.interrupted = true;
+            // It may have ended just now.
+            let _ = kill_process_group(group, Signal::INT);
+        }
+        Some(group) => {
+            let _ = kill_process_group(group, Signal::KILL);
+            exit();
+        }
+        None => exit(),
+    }
+}
+
+fn exit() -> ! {
+    eprintln!("xtask: {Interrupted}");
+    std::process::exit(EXIT_CODE.into())
+}
+
+/// Runs a command in a process group of its own, and waits for it.
+///
+/// # Errors
+/// [`Interrupted`], when nothing of the group is left.
+pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
+    let name = command.get_program().to_owned();
+    let mut child = {
+        // The lock is held until the group is known, so that no signal falls in between.
+        let mut state = state();
+        let child = command.process_group(0).spawn().with_context(|| format!("cannot run {}", name.display()))?;
+        state.running = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        child
+    };
+    let status = child.wait().with_context(|| format!("cannot wait for {}", name.display()));
+    let mut state = state();
+    let group = state.running.take();
+    if !state.interrupted {
+        return status;
+    }
+    // Tests of signal handling may have taken the signal for theirs, and outlived cargo.
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    Err(Interrupted.into())
+}

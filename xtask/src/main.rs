@@ -1,0 +1,59 @@
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `tidy`.
+
+mod brokers;
+mod ci;
+mod test;
+mod tidy;
+
+mod install;
+mod interrupt;
+mod steps;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::interrupt::Interrupted;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The commands of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs all tests, on private brokers that it installs, starts and ends
+    Test(test::Args),
+    /// Brokers for working by hand, kept in `.brokers/`
+    #[command(subcommand)]
+    Brokers(brokers::Command),
+    /// All that has to pass before a change is merged
+    Ci(ci::Args),
+    /// Checks the conventions of this repository, and writes the generated table of the README
+    Tidy(tidy::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test(args) => test::run(&args),
+        Command::Brokers(command) => brokers::run(&command),
+        Command::Ci(args) => ci::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("xtask: interrupted");
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            // The exit code of a failed program, such as cargo's 101 for failed tests, is handed on.
+            let code = error.downcast_ref::<steps::Failed>().map_or(1, steps::Failed::code);
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `cargo xtask test`: all tests, on private brokers.
+
+use std::env;
+use std::thread::{JoinHandle, spawn};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use swarrot_conformance::brokers::{BrokerError, RabbitMq, Redis, Start};
+
+use crate::steps::{say, seconds, step};
+use crate::{install, interrupt, workspace};
+
+/// A node that no test may disturb.
+pub(crate) const AMQP_URL: &str = "SWARROT_TEST_AMQP_URL";
+/// The folder of a node that tests may kill, for `RabbitMq::attach`.
+pub(crate) const AMQP_NODE: &str = "SWARROT_TEST_AMQP_NODE";
+/// A Redis server that no test may disturb.
+pub(crate) const REDIS_URL: &str = "SWARROT_TEST_REDIS_URL";
+
+#[derive(Default, clap::Args)]
+pub(crate) struct Args {
+    /// For `cargo test`, such as `-p swarrot-amqp` or, behind another `--`, `--nocapture`
+    #[arg(last = true)]
+    cargo: Vec<String>,
+}
+
+/// Runs the tests of the workspace with all features, and its doc tests.
+///
+/// # Errors
+/// If a test fails, or brokers cannot be had.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    interrupt::handle()?;
+    let started = Instant::now();
+    install::brokers()?;
+
+    // They take some five to ten seconds, which the build takes too.
+    let steady = Starting::unless_given(AMQP_URL, "RabbitMQ", RabbitMq::start, RabbitMq::url);
+    let node = Starting::unless_given(AMQP_NODE, "RabbitMQ to break", RabbitMq::start, folder);
+    let redis = Starting::unless_given(REDIS_URL, "Redis", Redis::start, Redis::url);
+
+    let (mut build, mut test) = (workspace::cargo(&["test"])?, workspace::cargo(&["test"])?);
+    let selection = selection(&args.cargo);
+    let for_cargo = args.cargo.iter().take_while(|arg| *arg != "--");
+    step("build the tests", build.args(selection).arg("--no-run").args(for_cargo))?;
+
+    // Held until the tests are done; they end when they are dropped, whatever happens.
+    let steady = steady.wait()?;
+    let node = node.wait()?;
+    let redis = redis.wait()?;
+    test.envs([(AMQP_URL, &steady.value), (AMQP_NODE, &node.value), (REDIS_URL, &redis.value)]);
+    say(format_args!("testing starts after {}", seconds(started.elapsed())));
+    let done = step("tests", test.args(selection).args(&args.cargo));
+
+    drop((steady, node, redis));
+    say(format_args!("the brokers that were started have ended; all took {}", seconds(started.elapsed())));
+    done
+}
+
+/// All of the workspace, unless the arguments choose.
+fn selection(args: &[String]) -> &'static [&'static str] {
+    let chooses = |arg: &String| arg.starts_with("-p") || arg.starts_with("--package");
+    let for_cargo = args.iter().take_while(|arg| *arg != "--");
+    if for_cargo.into_iter().any(chooses) { &["--all-features"] } else { &["--workspace", "--all-features"] }
+}
+
+fn folder(node: &RabbitMq) -> String {
+    node.dir().display().to_string()
+}
+
+/// A broker that starts in the background.
+enum Starting<B> {
+    Given(String),
+    Thread(JoinHandle<Result<Started<B>, BrokerError>>),
+}
+
+/// A broker that runs, and the value of the variable that names it.
+struct Started<B> {
+    value: String,
+    _broker: Option<B>,
+}
+
+impl<B: Send + 'static> Starting<B> {
+    /// Whoever has set the variable wants to use a broker of their own.
+    fn unless_given(
+        variable: &'static str,
+        name: &'static str,
+        start: fn(&Start) -> Result<B, BrokerError>,
+        value: fn(&B) -> String,
+    ) -> Self {
+        if let Ok(value) = env::var(variable) {
+            say(format_args!("{name}: {variable} is set, so nothing is started"));
+            return Self::Given(value);
+        }
+        say(format_args!("{name}: starting in the background"));
+        Self::Thread(spawn(move || {
+            let started = Instant::now();
+            let broker = start(&Start::new())?;
+            say(format_args!("{name}: answered after {}, {}", seconds(started.elapsed()), value(&broker)));
+            Ok(Started { value: value(&broker), _broker: Some(broker) })
+        }))
+    }
+
+    fn wait(self) -> Result<Started<B>> {
+        match self {
+            Self::Given(value) => Ok(Started { value, _broker: None }),
+            Self::Thread(thread) => {
+                let started = thread.join().map_err(|_| anyhow!("the thread that starts a broker panicked"))?;
+                started.context("cannot start a broker")
+            }
+        }
+    }
+}
