@@ -1,7 +1,7 @@
 //! The broker itself.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use swarrot_core::{
 use tracing::warn;
 
 use crate::config::{Config, DEFAULT_LEASE};
-use crate::connection::{Link, Server};
+use crate::connection::{Conn, Link, Server};
 use crate::error::{self, Named as _};
 use crate::inspect;
 use crate::provider::{RedisProvider, Shared};
@@ -40,6 +40,8 @@ pub(crate) struct Core {
     server: RwLock<Server>,
     /// What was declared, to be created again where it was lost.
     declared: Mutex<Topology>,
+    /// The connection to publish over since which all of that was in its place.
+    declared_in: AtomicU64,
     providers: Mutex<Vec<Weak<Shared>>>,
     publishers: Mutex<Vec<Weak<RedisPublisher>>>,
     closed: AtomicBool,
@@ -89,6 +91,7 @@ impl RedisBroker {
             consumer: format!("{}.{}.{}", config.name, host.trim(), std::process::id()),
             server: RwLock::new(server),
             declared: Mutex::default(),
+            declared_in: AtomicU64::new(0),
             providers: Mutex::default(),
             publishers: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -129,6 +132,37 @@ impl Core {
         }
         warn!(queue, "the queue was lost; it is declared again");
         topology::declare(self, &declared).await
+    }
+}
+
+impl Core {
+    /// Declares again what was declared through this broker, over a connection that was rebuilt: the server may have lost it.
+    pub(crate) async fn declare_again(&self) -> Result<()> {
+        let declared = lock(&self.declared).clone();
+        if declared == Topology::new() || self.config.passive {
+            return Ok(());
+        }
+        match topology::declare(self, &declared).await {
+            // Others have changed it: that is their right, and no reason to stop.
+            Err(error) if !error.is_temporary() => {
+                warn!(%error, "what was declared before could not be declared again");
+                Ok(())
+            }
+            declared => declared,
+        }
+    }
+
+    /// The connection to publish over, with what was declared in its place.
+    pub(crate) async fn publishing(&self) -> Result<(u64, Conn)> {
+        let (epoch, connection) = self.publish.get().await?;
+        // Several may do so at once, which does no harm.
+        if self.declared_in.load(Ordering::Relaxed) < epoch {
+            if epoch > 1 {
+                self.declare_again().await?;
+            }
+            self.declared_in.fetch_max(epoch, Ordering::Relaxed);
+        }
+        Ok((epoch, connection))
     }
 }
 

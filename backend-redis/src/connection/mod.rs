@@ -7,6 +7,6 @@ mod link;
 mod open;
 mod server;
 
-pub(crate) use self::link::Link;
+pub(crate) use self::link::{Conn, Link};
 pub(crate) use self::open::{open_for_key, unblock};
 pub(crate) use self::server::Server;

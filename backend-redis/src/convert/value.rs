@@ -8,8 +8,6 @@ use rmp::Marker;
 use rmp::encode::{self as mp, ByteBuf};
 use swarrot_core::Value;
 
-/// Deeper ones are not read: they may come from a hostile peer, and be deeper than the stack.
-const MAX_DEPTH: usize = 64;
 /// MessagePack's own type for points in time.
 const TIMESTAMP: i8 = -1;
 /// Ours for points in time that are too far away for that.
@@ -85,6 +83,13 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
 
 struct Input<'a>(&'a [u8]);
 
+/// The beginning of a value.
+enum Head {
+    Value(Value),
+    List(usize),
+    Map(usize),
+}
+
 impl<'a> Input<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
@@ -106,10 +111,39 @@ impl<'a> Input<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Option<Value> {
-        if depth > MAX_DEPTH {
-            return None;
+        let container = match self.head()? {
+            Head::Value(value) => return Some(value),
+            container => container,
+        };
+        if depth == Value::MAX_DEPTH {
+            // It may come from a hostile peer, and be deeper than the stack.
+            self.skip(container)?;
+            return Some(Value::Null);
         }
-        Some(match Marker::from_u8(self.array::<1>()?[0]) {
+        match container {
+            Head::Value(value) => Some(value),
+            Head::List(count) => self.list(count, depth),
+            Head::Map(count) => self.map(count, depth),
+        }
+    }
+
+    /// Passes over what is in a list or map, without recursion.
+    fn skip(&mut self, container: Head) -> Option<()> {
+        let items = |head| match head {
+            Head::Value(_) => Some(0),
+            Head::List(count) => Some(count),
+            Head::Map(count) => count.checked_mul(2),
+        };
+        let mut left = items(container)?;
+        while left > 0 {
+            left = (left - 1).checked_add(items(self.head()?)?)?;
+        }
+        Some(())
+    }
+
+    /// A plain value, or how many items or pairs follow.
+    fn head(&mut self) -> Option<Head> {
+        Some(Head::Value(match Marker::from_u8(self.array::<1>()?[0]) {
             Marker::Null => Value::Null,
             Marker::True => Value::Bool(true),
             Marker::False => Value::Bool(false),
@@ -134,15 +168,13 @@ impl<'a> Input<'a> {
                 let length = self.length(width(marker))?;
                 Value::Bytes(Bytes::copy_from_slice(self.take(length)?))
             }
-            Marker::FixArray(count) => self.list(count.into(), depth)?,
+            Marker::FixArray(count) => return Some(Head::List(count.into())),
             marker @ (Marker::Array16 | Marker::Array32) => {
-                let count = self.length(width(marker))?;
-                self.list(count, depth)?
+                return Some(Head::List(self.length(width(marker))?));
             }
-            Marker::FixMap(count) => self.map(count.into(), depth)?,
+            Marker::FixMap(count) => return Some(Head::Map(count.into())),
             marker @ (Marker::Map16 | Marker::Map32) => {
-                let count = self.length(width(marker))?;
-                self.map(count, depth)?
+                return Some(Head::Map(self.length(width(marker))?));
             }
             Marker::FixExt1 => self.extension(1)?,
             Marker::FixExt2 => self.extension(2)?,
@@ -154,7 +186,7 @@ impl<'a> Input<'a> {
                 self.extension(length)?
             }
             Marker::Reserved => return None,
-        })
+        }))
     }
 
     // The count is not trusted with memory: a list grows as its items arrive.
@@ -246,8 +278,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_deep_is_not_read() {
-        assert_eq!(decode(&[0x91; 100_000]), None);
+    fn what_is_too_deep_becomes_null() {
+        let mut deep = vec![0x91; 100_000];
+        assert_eq!(decode(&deep), None, "its end is missing");
+        deep.push(0xc0);
+        assert_eq!(decode(&deep).map(|value| value.depth()), Some(Value::MAX_DEPTH));
         assert_eq!(decode(&[0xdd, 0xff, 0xff, 0xff, 0xff]), None);
     }
 }

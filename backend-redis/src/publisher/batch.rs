@@ -193,7 +193,7 @@ impl RedisPublisher {
         let mut unanswered = false;
         let mut last: Option<Error> = None;
         loop {
-            match timeout_at(deadline, link.get()).await {
+            match timeout_at(deadline, self.core.publishing()).await {
                 Ok(Ok(connection)) => match timeout_at(deadline, link.script_on(connection, &script)).await {
                     Ok(Ok(answer)) => return parse(answer, batch.len()),
                     Ok(Err(CallError::Unanswered(error))) => {

@@ -7,9 +7,10 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Makes one reader that waits look at what is due, free or stale. One entry is enough; more would say nothing new.
+-- Makes one reader that waits look at what is due, free or stale. One entry is enough; more would say nothing new. Without
+-- memory for it the readers look a little later by themselves.
 local function wake(key)
-  redis.call('XADD', key, 'MAXLEN', '1', '*', 'w', '')
+  redis.pcall('XADD', key, 'MAXLEN', '1', '*', 'w', '')
 end
 
 -- Of the entries that were delivered: how many there are, and how many of them are free again.

@@ -4,9 +4,13 @@
 -- Answers with: where to go on ('' at the end), ms until the next scan is due, entries taken (id, count of deliveries, fields).
 local me, lease, wanted, page, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local soonest = tonumber(ARGV[6])
-if from == '-' and not redis.call('SET', KEYS[2], me, 'NX', 'PX', lease) then
-  -- Somebody else is at it, or was not long ago.
-  return { '', math.max(1, redis.call('PTTL', KEYS[2])), {} }
+if from == '-' then
+  if redis.call('EXISTS', KEYS[2]) == 1 then
+    -- Somebody else is at it, or was not long ago.
+    return { '', math.max(1, redis.call('PTTL', KEYS[2])), {} }
+  end
+  -- Without memory for the mark several may be at it, which does no harm.
+  redis.pcall('SET', KEYS[2], me, 'PX', lease)
 end
 local found = redis.call('XPENDING', KEYS[1], GROUP, from, '+', page)
 local taken = {}

@@ -12,16 +12,22 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, 1)
 while #due > 0 and chunk > 0 and bytes > 0 do
   for _, member in ipairs(due) do
     local length = tonumber(string.sub(member, 17, 24), 16)
-    redis.call('XADD', KEYS[2], '*', 'swarrot', string.sub(member, 25, 24 + length), 'body',
+    local added = redis.pcall('XADD', KEYS[2], '*', 'swarrot', string.sub(member, 25, 24 + length), 'body',
       string.sub(member, 25 + length))
+    -- Without memory it waits on; all else goes on as well.
+    if type(added) == 'table' then
+      bytes = 0
+      break
+    end
+    redis.call('ZREM', KEYS[4], member)
     chunk, bytes = chunk - 1, bytes - #member
   end
-  redis.call('ZREM', KEYS[4], unpack(due))
   -- A few at a time: they are all in memory at once.
   due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, math.min(chunk, 10))
 end
 local first = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
 local next_due = first[2] and math.max(0, tonumber(first[2]) - now) or -1
+if next_due == 0 and bytes == 0 then next_due = 1000 end
 
 local taken, wanted = {}, tonumber(ARGV[2])
 if wanted > 0 then
