@@ -261,7 +261,8 @@ impl Broker for RedisBroker {
         core.settle.close().await;
         core.publish.close().await;
         let failed = closed.into_iter().find_map(Result::err);
-        failed.map_or(Ok(()), |error| Err(Error::new(ErrorKind::Connection, "not all was given back").with_source(error)))
+        failed
+            .map_or(Ok(()), |error| Err(Error::new(ErrorKind::Connection, "not all was given back").with_source(error)))
             .map_err(|error| error.with_operation("close"))
     }
 }

@@ -99,9 +99,9 @@ impl Config {
             name: url.parameter("name").map_or_else(executable_name, str::to_owned),
             prefix,
             lease,
-            connect_timeout: url.parameter("connect_timeout").map_or(Ok(Duration::from_secs(5)), |text| {
-                duration("connect_timeout", text)
-            })?,
+            connect_timeout: url
+                .parameter("connect_timeout")
+                .map_or(Ok(Duration::from_secs(5)), |text| duration("connect_timeout", text))?,
             timeout: url.parameter("timeout").map_or(Ok(Duration::from_secs(10)), |text| duration("timeout", text))?,
             passive,
         })
@@ -128,9 +128,7 @@ impl Config {
     pub(crate) fn address(&self, (host, port): &(String, u16)) -> ConnectionAddr {
         match &self.tls {
             None => ConnectionAddr::Tcp(host.clone(), *port),
-            Some(_) => {
-                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
-            }
+            Some(_) => ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None },
         }
     }
 

@@ -61,7 +61,10 @@ pub(crate) fn invalid(message: impl Into<String>) -> Error {
 
 /// A reply that no server of Redis gives.
 pub(crate) fn strange_reply() -> Error {
-    Error::new(ErrorKind::Broker, "the server gave an answer that makes no sense; is something else behind this address?")
+    Error::new(
+        ErrorKind::Broker,
+        "the server gave an answer that makes no sense; is something else behind this address?",
+    )
 }
 
 /// What an error of redis-rs means. It shows no credentials: it never has the password, which only AUTH and HELLO carry.
@@ -126,7 +129,8 @@ pub(crate) enum CallError {
 
 impl CallError {
     pub(crate) fn of(error: RedisError) -> Self {
-        let unanswered = matches!(error.kind(), RedisKind::Io | RedisKind::Parse | RedisKind::ClusterConnectionNotFound);
+        let unanswered =
+            matches!(error.kind(), RedisKind::Io | RedisKind::Parse | RedisKind::ClusterConnectionNotFound);
         let error = from_redis(error);
         if unanswered { Self::Unanswered(error) } else { Self::NotDone(error) }
     }

@@ -61,13 +61,14 @@ pub(crate) async fn purge(core: &Core, queue: &str) -> Result<u64> {
     loop {
         let mut script = scripts::PURGE.prepare_invoke();
         script.key(&keys.all());
-        let answer: Option<(u64, String)> = core.settle.script(script.arg(PURGE_CHUNK).arg(&upto)).await?;
-        let Some((deleted, end)) = answer else { return Err(error::queue_not_found(queue)) };
+        let answer: Vec<Reply> = core.settle.script(script.arg(PURGE_CHUNK).arg(&upto)).await?;
+        let [Reply::Int(deleted), end] = answer.as_slice() else { return Err(error::queue_not_found(queue)) };
+        let deleted = u64::try_from(*deleted).unwrap_or(0);
         if deleted == 0 {
             return Ok(purged);
         }
         purged += deleted;
-        upto = end;
+        text(end).unwrap_or_default().clone_into(&mut upto);
     }
 }
 

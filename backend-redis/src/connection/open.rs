@@ -217,9 +217,10 @@ async fn ask_sentinel(config: &Config, host: &(String, u16), master: &str) -> Re
 async fn check_master(mut opened: Opened) -> Result<Opened> {
     let role: RedisResult<Vec<Value>> = cmd("ROLE").query_async(&mut opened.connection).await;
     match role {
-        Ok(role) if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") => {
-            Err(Error::new(ErrorKind::Connection, "the server is a replica at the moment; the master is looked up again"))
-        }
+        Ok(role) if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") => Err(Error::new(
+            ErrorKind::Connection,
+            "the server is a replica at the moment; the master is looked up again",
+        )),
         Err(error) if error::ends_connection(&error) => Err(error::from_redis(error)),
         // A user without the right to ask sees it when it writes.
         Ok(_) | Err(_) => Ok(opened),

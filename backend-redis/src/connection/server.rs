@@ -42,7 +42,9 @@ impl Server {
         let durable = text("aof_enabled") == "1";
         let mut warnings = Vec::new();
         if !durable {
-            warnings.push("the append-only file is off: all messages are lost when the server dies; set appendonly yes".into());
+            warnings.push(
+                "the append-only file is off: all messages are lost when the server dies; set appendonly yes".into(),
+            );
         } else if text("aof_last_write_status") == "err" {
             warnings.push("the server cannot write its append-only file; mend its disk".into());
         }
@@ -56,7 +58,8 @@ impl Server {
             warnings.push("the password crosses the network in clear; use rediss://".into());
         }
         if config.mode == Mode::Cluster {
-            warnings.push("a message for several queues is published to those on one node as a whole, not to all".into());
+            warnings
+                .push("a message for several queues is published to those on one node as a whole, not to all".into());
         }
         let product = if valkey { "Valkey" } else { "Redis" };
         Ok(Self { product: product.into(), version, durable, warnings })

@@ -58,7 +58,8 @@ impl Entry {
     /// An entry's content. `count`: deliveries under this id.
     pub(crate) fn new(id: EntryId, count: u32, fields: Vec<(Bytes, Bytes)>) -> Self {
         let find = |name: &[u8]| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
-        let earlier = find(b"swarrot_count").and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0);
+        let earlier =
+            find(b"swarrot_count").and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0);
         match find(b"swarrot").and_then(|bytes| meta::decode(bytes)) {
             Some(meta) => {
                 let mut message = Message::new(find(b"body").cloned().unwrap_or_default());

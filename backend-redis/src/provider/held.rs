@@ -154,6 +154,13 @@ impl Held {
         self.buffer.iter().filter_map(|tag| Some(self.rows.get(tag)?.renew_at)).min()
     }
 
+    /// Forgets all: the queue is gone, and its entries with it.
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.by_entry.clear();
+        self.buffer.clear();
+    }
+
     /// Takes out those that wait to be handed out, or all.
     pub(super) fn drain(&mut self, all: bool) -> Vec<(u64, Row)> {
         let tags: Vec<u64> =

@@ -1,7 +1,9 @@
 //! Where deliveries come from.
 //!
-//! In reading order: the provider and what its parts share; what it holds; the task that reads; how deliveries are settled.
+//! In reading order: the provider and what its parts share; who asks for deliveries, and what is held; the task that reads; how
+//! deliveries are settled.
 
+mod demand;
 mod held;
 mod reader;
 mod session;
@@ -12,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use swarrot_core::{
-    Capabilities, ConnectionState, DeadLetter, Delivery, Error, ErrorKind, MessageProvider, ProviderOptions, Receipt, Result,
-    SettleError, Settlement, async_trait,
+    Capabilities, ConnectionState, DeadLetter, Delivery, Error, ErrorKind, MessageProvider, ProviderOptions, Receipt,
+    Result, SettleError, Settlement, async_trait,
 };
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -21,6 +23,7 @@ use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
+use self::demand::{Asking, Demand};
 use self::held::Held;
 use crate::broker::Core;
 use crate::error::{self, Named as _};
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
 struct State {
     prefetch: usize,
     held: Held,
+    demand: Demand,
     phase: Phase,
     connection: ConnectionState,
     /// What went wrong, for the next `receive`.
@@ -87,6 +91,7 @@ impl RedisProvider {
         let state = State {
             prefetch: options.prefetch.get().into(),
             held: Held::new(hold),
+            demand: Demand::new(core.config.lease),
             phase: Phase::Open,
             connection: ConnectionState::Connected,
             error: None,
@@ -206,6 +211,7 @@ impl MessageProvider for RedisProvider {
         let shared = &self.0;
         // A wait that no clock can measure never ends.
         let deadline = Instant::now().checked_add(wait);
+        let _asking = Asking::begin(shared);
         loop {
             let mut arrived = std::pin::pin!(shared.arrived.notified());
             // From here on nothing that happens is missed.

@@ -58,8 +58,7 @@ impl Shared {
             if state.phase == Phase::Closed {
                 return;
             }
-            state.connection =
-                if error.is_temporary() { ConnectionState::Connecting } else { ConnectionState::Closed };
+            state.connection = if error.is_temporary() { ConnectionState::Connecting } else { ConnectionState::Closed };
             state.error = Some(error.with_operation("receive").with_target(&*self.queue));
         }
         self.arrived.notify_waiters();

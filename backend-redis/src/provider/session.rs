@@ -71,6 +71,7 @@ impl<'a> Session<'a> {
                 Ok(false) => return Ok(()),
                 Err(error) if lost_queue(&error) => {
                     warn!(queue = &*self.shared.queue, "the queue's stream was lost; it is made again");
+                    self.shared.lock().held.clear();
                     self.restore_stream().await?;
                     continue;
                 }
@@ -84,40 +85,47 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for room, looks after the queue when it is time, and reads once. `false` when the provider stops.
+    /// Waits for demand and room, looks after the queue when it is time, and reads once. `false` when the provider stops.
     async fn turn(&mut self) -> Result<bool> {
-        let Some(room) = self.wait_for_room().await else { return Ok(false) };
+        let Some(room) = self.wait_for_room().await? else { return Ok(false) };
         let mut more_due = false;
         if !self.wakes.is_empty() || self.tend_at <= Instant::now() {
             more_due = self.tend(room).await?;
         }
-        let Some(room) = self.shared.room_now() else { return Ok(true) };
-        let wait = if more_due { None } else { Some(self.tend_at.saturating_duration_since(Instant::now())) };
-        self.read(room, wait).await?;
+        let Some((room, demand)) = self.shared.room_now() else { return Ok(true) };
+        let wait = self.tend_at.min(demand).saturating_duration_since(Instant::now());
+        self.read(room, (!more_due).then_some(wait)).await?;
         Ok(true)
     }
 
     /// How many deliveries there is room for; `None` when the provider stops.
-    async fn wait_for_room(&mut self) -> Option<usize> {
+    async fn wait_for_room(&mut self) -> Result<Option<usize>> {
         loop {
             let changed = self.shared.changed.notified();
-            let (room, renewal, end) = {
+            let (room, demand, renewal, end) = {
                 let mut state = self.shared.lock();
                 if state.phase != Phase::Open {
-                    return None;
+                    return Ok(None);
                 }
                 let (now, prefetch) = (Instant::now(), state.prefetch);
-                (state.held.room(prefetch, now), state.held.renewal_due(), state.held.first_end(now))
+                let room = state.held.room(prefetch, now);
+                (room, state.demand.until(now), state.held.renewal_due(), state.held.first_end(now))
+            };
+            let Some(demand) = demand else {
+                // Nobody asks any more: what was fetched for them is for others.
+                self.shared.give_back(false).await?;
+                changed.await;
+                continue;
             };
             if renewal.is_some_and(|at| at <= Instant::now()) {
                 self.shared.renew_buffered().await;
                 continue;
             }
             if room > 0 {
-                return Some(room);
+                return Ok(Some(room));
             }
             // A lease that ends unrenewed makes room as well.
-            let timer = renewal.into_iter().chain(end).min();
+            let timer = renewal.into_iter().chain(end).chain([demand]).min();
             tokio::select! {
                 () = changed => {}
                 () = until(timer) => {}
@@ -138,6 +146,7 @@ impl<'a> Session<'a> {
         self.wakes.clear();
         if answer.is_empty() {
             // Gone with all it had. It comes back if it was declared through this broker.
+            self.shared.lock().held.clear();
             self.shared.core.restore(&self.shared.queue).await?;
             self.tend_at = Instant::now();
             return Ok(true);
@@ -171,7 +180,7 @@ impl<'a> Session<'a> {
         let (keys, hold) = (&self.shared.keys, self.shared.core.config.hold.as_millis().to_string());
         let (mut from, mut soonest) = ("-".to_owned(), hold.clone());
         loop {
-            let room = self.shared.room_now().unwrap_or(0).min(MAX_TAKE);
+            let room = self.shared.room_now().map_or(0, |(room, _)| room).min(MAX_TAKE);
             let mut script = scripts::SCAN.prepare_invoke();
             script.key(&keys.stream).key(&keys.scan);
             script.arg(&self.shared.me).arg(&hold).arg(room).arg(PAGE).arg(&from).arg(&soonest);
@@ -224,13 +233,16 @@ impl<'a> Session<'a> {
         // The lease began when the server answered, which was no earlier than it was asked.
         let since = if wait.is_some() { Instant::now().min(asked + MAX_BLOCK) } else { asked };
         for stream in streams {
-            let (name, entries) = <(String, Vec<(String, Reply)>)>::from_redis_value(stream).map_err(|_| error::strange_reply())?;
+            let (name, entries) =
+                <(String, Vec<(String, Reply)>)>::from_redis_value(stream).map_err(|_| error::strange_reply())?;
             if name == keys.wake {
                 self.wakes.extend(entries.into_iter().map(|(id, _)| id));
                 continue;
             }
-            let entries: Option<Vec<Entry>> =
-                entries.into_iter().map(|(id, fields)| Some(Entry::new(id.parse().ok()?, 1, fields_of(fields)?))).collect();
+            let entries: Option<Vec<Entry>> = entries
+                .into_iter()
+                .map(|(id, fields)| Some(Entry::new(id.parse().ok()?, 1, fields_of(fields)?)))
+                .collect();
             self.shared.arrived(entries.ok_or_else(error::strange_reply)?, false, since);
         }
         Ok(())
@@ -327,12 +339,13 @@ impl<'a> Session<'a> {
 }
 
 impl Shared {
-    /// Room for deliveries at this moment, if there is any and the provider still receives.
-    fn room_now(&self) -> Option<usize> {
+    /// Room for deliveries at this moment, and until when they are asked for; if there is any and the provider still receives.
+    fn room_now(&self) -> Option<(usize, Instant)> {
         let mut state = self.lock();
-        let prefetch = state.prefetch;
-        let room = state.held.room(prefetch, Instant::now());
-        (room > 0 && state.phase == Phase::Open).then_some(room)
+        let (now, prefetch) = (Instant::now(), state.prefetch);
+        let room = state.held.room(prefetch, now);
+        let demand = state.demand.until(now)?;
+        (room > 0 && state.phase == Phase::Open).then_some((room, demand))
     }
 
     /// Takes in what the server gave to this provider at `at` or later.

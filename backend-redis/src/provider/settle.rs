@@ -231,11 +231,7 @@ impl Shared {
     }
 
     /// Runs a script on deliveries, and answers for each with a verdict and whether the script was repeated.
-    async fn fenced(
-        &self,
-        script: &Script,
-        held: &[(Receipt, u64, Row)],
-    ) -> Vec<Result<(Verdict, bool), CallError>> {
+    async fn fenced(&self, script: &Script, held: &[(Receipt, u64, Row)]) -> Vec<Result<(Verdict, bool), CallError>> {
         let mut invocation = script.prepare_invoke();
         invocation.key(&self.keys.stream).key(&self.keys.wake).arg(&self.me);
         for (_, _, row) in held {

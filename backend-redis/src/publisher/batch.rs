@@ -71,9 +71,8 @@ impl RedisPublisher {
         }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
-            let asked = async {
-                if fresh { Ok((router.refresh(link).await?, false)) } else { router.routes(link).await }
-            };
+            let asked =
+                async { if fresh { Ok((router.refresh(link).await?, false)) } else { router.routes(link).await } };
             match timeout_at(deadline, asked).await {
                 Ok(Err(error)) if error.is_temporary() && Instant::now() < deadline => {
                     sleep(backoff.next_delay()).await;
@@ -163,7 +162,12 @@ impl RedisPublisher {
     }
 
     /// Sends the messages for one node, in order.
-    async fn send_group(&self, group: &[Routed<'_>], version: &str, deadline: Instant) -> Vec<(usize, Result<Verdict>)> {
+    async fn send_group(
+        &self,
+        group: &[Routed<'_>],
+        version: &str,
+        deadline: Instant,
+    ) -> Vec<(usize, Result<Verdict>)> {
         let mut results = Vec::with_capacity(group.len());
         let Some(mut lane) = self.lanes.enter().await else { return results };
         let mut rest = group;
@@ -226,7 +230,11 @@ impl RedisPublisher {
         let prefix = &self.core.config.prefix;
         let mut queues: Vec<&str> = Vec::new();
         let mut script = scripts::PUBLISH.prepare_invoke();
-        script.arg(lane.index).arg(lane.number).arg(u64::try_from(RECORD_KEPT.as_millis()).unwrap_or(u64::MAX)).arg(version);
+        script
+            .arg(lane.index)
+            .arg(lane.number)
+            .arg(u64::try_from(RECORD_KEPT.as_millis()).unwrap_or(u64::MAX))
+            .arg(version);
         for routed in batch {
             script.arg(routed.queues.len());
             for queue in &routed.queues {

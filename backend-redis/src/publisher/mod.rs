@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use swarrot_core::{
-    Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, PublisherOptions, Result, async_trait,
-};
+use swarrot_core::{Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, PublisherOptions, Result, async_trait};
 use tokio::sync::RwLock;
 use uuid::Uuid;
 

@@ -23,7 +23,13 @@ impl QueueKeys {
         let tag = tag(queue);
         let rest = &queue[tag.len()..];
         let key = |what: &str| format!("{prefix}:{{{tag}}}{rest}:{what}");
-        Self { queue: key("queue"), stream: key("stream"), wake: key("wake"), delayed: key("delayed"), scan: key("scan") }
+        Self {
+            queue: key("queue"),
+            stream: key("stream"),
+            wake: key("wake"),
+            delayed: key("delayed"),
+            scan: key("scan"),
+        }
     }
 
     /// The four that most scripts take, in their order.

@@ -68,7 +68,8 @@ impl Routes {
             "topic" => bound.pattern.matches(key),
             _ => true,
         };
-        let mut queues: Vec<Arc<str>> = exchange.bindings.iter().filter(matches).map(|b| Arc::clone(&b.queue)).collect();
+        let mut queues: Vec<Arc<str>> =
+            exchange.bindings.iter().filter(matches).map(|b| Arc::clone(&b.queue)).collect();
         queues.sort_unstable();
         queues.dedup();
         Ok(queues)
@@ -131,7 +132,8 @@ mod tests {
     #[test]
     fn each_queue_once() {
         let kinds = [("t", "topic"), ("d", "direct"), ("f", "fanout")].map(|(n, k)| (n.to_owned(), k.to_owned()));
-        let bindings = ["t\na\nuser.#", "t\na\n#.mail", "t\nb\n*", "d\na\nuser.#", "d\nb\nx\ny", "f\nb\n", "gone\na\nx"];
+        let bindings =
+            ["t\na\nuser.#", "t\na\n#.mail", "t\nb\n*", "d\na\nuser.#", "d\nb\nx\ny", "f\nb\n", "gone\na\nx"];
         let routes = Routes::new(("7".into(), kinds.into(), bindings.map(str::to_owned).into()));
         let route = |exchange, key| routes.route(exchange, key).map(|queues| queues.join(",")).map_err(|e| e.kind());
         assert_eq!(route("t", "user.mail"), Ok("a".into()));
