@@ -10,7 +10,7 @@ use redis::cmd;
 use swarrot_core::message::names;
 use swarrot_core::topology::{QueueKind, Topology, check_name};
 use swarrot_core::{
-    Broker, BrokerUrl, Capabilities, Error, ErrorKind, Message, MessageProvider, MessagePublisher, ProviderOptions,
+    Broker, BrokerUrl, Capabilities, Error, Message, MessageProvider, MessagePublisher, ProviderOptions,
     PublisherOptions, QueueStats, Result, ServerInfo, async_trait,
 };
 use tracing::warn;
@@ -70,8 +70,8 @@ impl RedisBroker {
     /// | `cacert`, `client_cert`, `client_key` | the system's authorities | PEM files, for `rediss` |
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for a URL that says something else;
-    /// [`AccessRefused`](ErrorKind::AccessRefused); [`Unsupported`](ErrorKind::Unsupported) for a server before Redis 7.0; a
+    /// [`InvalidInput`](swarrot_core::ErrorKind::InvalidInput) for a URL that says something else;
+    /// [`AccessRefused`](swarrot_core::ErrorKind::AccessRefused); [`Unsupported`](swarrot_core::ErrorKind::Unsupported) for a server before Redis 7.0; a
     /// temporary error if none can be reached. No error shows the password.
     ///
     /// # Cancel safety
@@ -247,7 +247,7 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<()> {
         let core = self.open()?;
-        let answer: Result<String, _> = core.settle.command(&cmd("PING")).await;
+        let answer: Result<String, _> = core.settle.ask_any(&cmd("PING")).await;
         answer.map(drop).map_err(|error| Error::from(error).with_operation("ping"))
     }
 
@@ -260,9 +260,6 @@ impl Broker for RedisBroker {
         let closed = join_all(providers.iter().map(|provider| provider.close())).await;
         core.settle.close().await;
         core.publish.close().await;
-        let failed = closed.into_iter().find_map(Result::err);
-        failed
-            .map_or(Ok(()), |error| Err(Error::new(ErrorKind::Connection, "not all was given back").with_source(error)))
-            .map_err(|error| error.with_operation("close"))
+        closed.into_iter().collect::<Result<()>>().map_err(|error| error.with_operation("close"))
     }
 }

@@ -103,12 +103,19 @@ fn describe(error: &RedisError) -> (ErrorKind, &'static str) {
         (_, RedisKind::ClusterConnectionNotFound) => {
             (ErrorKind::Connection, "the cluster's node cannot be reached; try again soon")
         }
+        _ if broke_off(error) => (ErrorKind::Connection, "the connection broke in the middle of an answer"),
         (_, RedisKind::Server(ServerErrorKind::ExecAbort)) => (ErrorKind::Broker, "the server ended a script"),
         (_, RedisKind::Parse | RedisKind::UnexpectedReturnType) => {
             (ErrorKind::Broker, "the server gave an answer that makes no sense; is something else behind this address?")
         }
         _ => (ErrorKind::Broker, "the server reported an error"),
     }
+}
+
+/// Whether it is the beginning of an answer that makes no sense: its end is missing. An answer that came whole, and is not
+/// what was expected, is of the same kind.
+fn broke_off(error: &RedisError) -> bool {
+    error.kind() == RedisKind::Parse && error.detail().is_some_and(|detail| detail.starts_with("Parse error"))
 }
 
 /// Whether the connection has to be replaced.

@@ -17,7 +17,7 @@
 //!   queue does not spread over nodes; several queues do. A message for several queues is one whole on one server, and one
 //!   whole on each node in a cluster.
 //! - Redis keeps what its append-only file has. With `appendfsync everysec`, its default, a power failure can take the last
-//!   second or two; a failover to a replica can take what the replica did not have yet. Set `appendfsync always` or
+//!   second or two, and while the disk is busy so can the death of the server; a failover to a replica can take what the replica did not have yet. Set `appendfsync always` or
 //!   `min-replicas-to-write` where that matters, and `maxmemory-policy noeviction` always.
 //! - Other programs publish with a plain `XADD swarrot:{queue}:stream * body …`.
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, ScriptInvocation, Value};
 use swarrot_core::{Backoff, Error, Result};
 use tokio::sync::Mutex;
@@ -119,6 +120,20 @@ impl Link {
         script: &ScriptInvocation<'_>,
     ) -> Result<T, CallError> {
         let answer = script.invoke_async(&mut connection).await;
+        self.judge(epoch, answer).await
+    }
+
+    /// Runs a command that any node of a cluster can answer.
+    pub(crate) async fn ask_any<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
+        let (epoch, connection) = self.get().await.map_err(CallError::NotDone)?;
+        let answer = match connection {
+            Conn::Single(mut connection) => command.query_async(&mut connection).await,
+            Conn::Cluster(mut connection) => {
+                let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+                let answer = connection.route_command(command.clone(), any).await;
+                answer.and_then(Value::extract_error).and_then(|value| Ok(T::from_redis_value(value)?))
+            }
+        };
         self.judge(epoch, answer).await
     }
 

@@ -26,7 +26,7 @@ impl Server {
     /// # Errors
     /// `Unsupported` if the server is too old.
     pub(crate) async fn ask(link: &Link, config: &Config) -> Result<Self> {
-        let info = match link.command::<InfoDict>(cmd("INFO").arg("all")).await {
+        let info = match link.ask_any::<InfoDict>(cmd("INFO").arg("all")).await {
             Ok(info) => info,
             Err(CallError::NotDone(error)) if error.kind() == ErrorKind::AccessRefused && is_permission(&error) => {
                 // A user without the right to ask. The worst is assumed.

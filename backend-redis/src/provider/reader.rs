@@ -68,6 +68,8 @@ impl Shared {
         let mut state = self.lock();
         if state.phase != Phase::Closed {
             state.connection = ConnectionState::Connected;
+            // It is mended; whoever waited was told.
+            state.error = None;
         }
     }
 }
