@@ -237,3 +237,28 @@ async fn a_passive_topology_creates_nothing() {
     with_queue(&server).await;
     passive.declare(&topology).await.expect("is there");
 }
+
+#[tokio::test]
+async fn a_server_that_forgot_everything_is_put_right() {
+    let server = server_with(&["appendonly no"]);
+    let broker = with_queue(&server).await;
+    let idle = provider(&broker, "q", 10).await;
+    send(&broker, "q", "lost").await.expect("publishes");
+    server.restart().expect("restarts");
+    // Its first look at the queue is after the loss.
+    nothing_yet(&*idle).await;
+    send(&broker, "q", "after").await.expect("publishes");
+    assert_eq!(body(&one(&*idle).await), "after");
+    idle.close().await.expect("closes");
+    broker.close().await.expect("closes");
+}
+
+/// Nothing comes, whatever errors do.
+async fn nothing_yet(provider: &dyn swarrot_core::MessageProvider) {
+    for _ in 0..5 {
+        match provider.receive(max(1), ms(100)).await {
+            Ok(some) => assert!(some.is_empty(), "{some:?}"),
+            Err(error) => assert!(error.is_temporary(), "{error:?}"),
+        }
+    }
+}
