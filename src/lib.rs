@@ -49,7 +49,7 @@
 //! |---|---|---|
 //! | `memory` | yes | the embedded backend, `memory://` |
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
-//! | `json` | yes | the argument [`Json`](swarrot_core::Json) and `Message::json` |
+//! | `json` | yes | the argument [`Json`] and `Message::json` |
 
 mod connect;
 pub mod prelude;

@@ -43,6 +43,8 @@ struct Inner {
     providers: Mutex<Vec<Weak<AmqpProvider>>>,
     publishers: Mutex<Vec<Weak<AmqpPublisher>>>,
     closed: AtomicBool,
+    /// Held while closing: whoever calls next finds all closed.
+    closing: tokio::sync::Mutex<()>,
 }
 
 impl AmqpBroker {
@@ -88,7 +90,14 @@ impl AmqpBroker {
             providers: Mutex::default(),
             publishers: Mutex::default(),
             closed: AtomicBool::new(false),
+            closing: tokio::sync::Mutex::default(),
         })))
+    }
+
+    /// What a provider of a queue of this kind can do on RabbitMQ of this version, such as `4.3.0`, with no connection
+    /// to ask.
+    pub fn capabilities_on(kind: QueueKind, version: &str) -> Capabilities {
+        capabilities(Some(kind), &Server::rabbitmq(version))
     }
 
     fn server(&self) -> Server {
@@ -222,14 +231,15 @@ impl Broker for AmqpBroker {
 
     async fn close(&self) -> Result<()> {
         self.0.closed.store(true, Ordering::SeqCst);
+        let _closing = self.0.closing.lock().await;
         let mut result = Ok(());
-        let providers = take(&self.0.providers);
+        let providers = alive(&self.0.providers);
         let closing = providers.iter().map(|provider| provider.close());
         for closed in futures_util::future::join_all(closing).await {
             result = result.and(closed);
         }
         // After the providers: their copies need a publisher.
-        let publishers = take(&self.0.publishers);
+        let publishers = alive(&self.0.publishers);
         let closing = publishers.iter().map(|publisher| publisher.close());
         for closed in futures_util::future::join_all(closing).await {
             result = result.and(closed);
@@ -248,9 +258,8 @@ fn register<T>(list: &Mutex<Vec<Weak<T>>>, item: &Arc<T>) {
     list.push(Arc::downgrade(item));
 }
 
-fn take<T>(list: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
-    let list = std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner));
-    list.iter().filter_map(Weak::upgrade).collect()
+fn alive<T>(list: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
 }
 
 const _: fn() = || {

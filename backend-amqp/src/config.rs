@@ -143,7 +143,7 @@ fn tls(url: &BrokerUrl, encrypted: bool) -> Result<Option<OwnedTLSConfig>> {
 fn executable_name() -> String {
     let path = std::env::current_exe().ok();
     let name = path.as_deref().and_then(std::path::Path::file_stem).map(std::ffi::OsStr::to_string_lossy);
-    name.map_or_else(|| "swarrot".to_owned(), |name| name.into_owned())
+    name.map_or_else(|| "swarrot".to_owned(), std::borrow::Cow::into_owned)
 }
 
 fn invalid(message: impl Into<String>) -> Error {

@@ -62,14 +62,13 @@ fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
     match error.get_id() {
         CONTENT_TOO_LARGE => (ErrorKind::TooLarge, said.to_owned()),
         CONNECTION_FORCED => (ErrorKind::Connection, format!("the server ended the connection: {said}")),
-        ACCESS_REFUSED => (ErrorKind::AccessRefused, said.to_owned()),
         // The node that keeps the queue is away, and comes back.
         NOT_FOUND if said.contains("is down or inaccessible") => (ErrorKind::Connection, said.to_owned()),
         NOT_FOUND => (ErrorKind::NotFound, said.to_owned()),
         NOT_ALLOWED if said.contains("vhost") && said.contains("not found") => {
             (ErrorKind::NotFound, format!("{said}; create the virtual host or correct the URL's path"))
         }
-        NOT_ALLOWED => (ErrorKind::AccessRefused, said.to_owned()),
+        ACCESS_REFUSED | NOT_ALLOWED => (ErrorKind::AccessRefused, said.to_owned()),
         RESOURCE_LOCKED => (ErrorKind::Conflict, said.to_owned()),
         PRECONDITION_FAILED => match inequivalent(said) {
             Some(difference) => (ErrorKind::Conflict, difference),

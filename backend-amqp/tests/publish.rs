@@ -19,7 +19,7 @@ async fn unroutable_messages_among_many_are_told_apart() {
         tokio::spawn(async move {
             let (mut delivered, mut wrong) = (0, 0);
             for start in (0..COUNT / 8).step_by(100) {
-                let routable = |i: usize| (start + i * 7 + caller) % 2 == 0;
+                let routable = |i: usize| (start + i * 7 + caller).is_multiple_of(2);
                 let batch: Vec<_> = (0..100)
                     .map(|i| Outgoing::new(if routable(i) { &queue } else { &missing }, Message::new("x".repeat(50))))
                     .collect();

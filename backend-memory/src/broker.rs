@@ -49,32 +49,33 @@ impl MemoryBroker {
     }
 
     pub(crate) fn from_builder(options: Builder) -> Self {
-        Self::on(Shared::new(options))
+        Self::on(Shared::new(options), false)
     }
 
-    fn on(shared: Arc<Shared>) -> Self {
-        let handle = Handle::new(&shared);
+    fn on(shared: Arc<Shared>, passive: bool) -> Self {
+        let handle = Handle::new(&shared, passive);
         Self { shared, handle }
     }
 
     /// A connection by URL: `memory://` is a fresh broker, `memory://name` the one of that name in this process, which
     /// lives as long as anything is connected to it. `?profile=amqp` (the default) or `?profile=streams&lease=30s`
-    /// choose the [`Profile`].
+    /// choose the [`Profile`]; with `?topology=passive` a declaration creates nothing, but checks that all of it exists.
     ///
     /// # Errors
     /// [`InvalidInput`](swarrot_core::ErrorKind::InvalidInput) for a URL that says something else, and
     /// [`Conflict`](swarrot_core::ErrorKind::Conflict) if the broker of that name has another profile.
     pub fn connect(url: &BrokerUrl) -> Result<Self> {
-        let UrlConfig { name, profile } = UrlConfig::parse(url)?;
-        Ok(match name {
-            Some(name) => Self::on(Shared::named(&name, profile)?),
-            None => Self::with_profile(profile.unwrap_or_default()),
-        })
+        let UrlConfig { name, profile, passive } = UrlConfig::parse(url)?;
+        let shared = match name {
+            Some(name) => Shared::named(&name, profile)?,
+            None => Shared::new(Builder::default().profile(profile.unwrap_or_default())),
+        };
+        Ok(Self::on(shared, passive))
     }
 
     /// Another connection to the same broker: closing one leaves what the other made.
     pub fn reconnect(&self) -> Self {
-        Self::on(Arc::clone(&self.shared))
+        Self::on(Arc::clone(&self.shared), self.handle.passive)
     }
 
     /// This broker, as programs hold it that run on any.
@@ -101,7 +102,8 @@ impl Broker for MemoryBroker {
     }
 
     async fn declare(&self, topology: &Topology) -> Result<()> {
-        self.with("declare", |state| state.declare(topology))
+        let passive = self.handle.passive;
+        self.with("declare", |state| if passive { state.verify(topology) } else { state.declare(topology) })
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

@@ -90,6 +90,8 @@ pub(crate) struct UrlConfig {
     pub(crate) name: Option<String>,
     /// `None` if the URL does not say.
     pub(crate) profile: Option<Profile>,
+    /// Declarations only check that things exist.
+    pub(crate) passive: bool,
 }
 
 impl UrlConfig {
@@ -115,7 +117,7 @@ impl UrlConfig {
             _ => return Err(invalid("a memory broker has one name, such as memory://name")),
         };
         name.as_deref().map_or(Ok(()), check_name)?;
-        url.check_query(&["profile", "lease"])?;
+        url.check_query(&["profile", "lease", "topology"])?;
         let lease = url.parameter("lease").map(parse_duration).transpose()?;
         let profile = match (url.parameter("profile"), lease) {
             (None, None) => None,
@@ -126,7 +128,12 @@ impl UrlConfig {
             }
             (Some(other), _) => return Err(invalid(format!("unknown profile {other:?}; known are: amqp, streams"))),
         };
-        Ok(Self { name, profile })
+        let passive = match url.parameter("topology") {
+            None | Some("active") => false,
+            Some("passive") => true,
+            Some(other) => return Err(invalid(format!("unknown topology {other:?}; known are: active, passive"))),
+        };
+        Ok(Self { name, profile, passive })
     }
 }
 
@@ -178,6 +185,7 @@ mod tests {
             ("memory://a%20b", "not allowed"),
             ("memory://?profil=amqp", "profil"),
             ("memory://?profile=redis", "redis"),
+            ("memory://?topology=pasive", "pasive"),
             ("memory://?lease=3s", "profile=streams"),
             ("memory://?profile=streams&lease=3", "duration"),
             ("memory://?profile=streams&lease=0s", "above zero"),

@@ -59,12 +59,14 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Handle {
     pub(crate) id: u64,
+    /// It never creates anything, but checks that it exists.
+    pub(crate) passive: bool,
     closed: AtomicBool,
 }
 
 impl Handle {
-    pub(crate) fn new(shared: &Shared) -> Arc<Self> {
-        Arc::new(Self { id: shared.lock().next_id(), closed: AtomicBool::new(false) })
+    pub(crate) fn new(shared: &Shared, passive: bool) -> Arc<Self> {
+        Arc::new(Self { id: shared.lock().next_id(), passive, closed: AtomicBool::new(false) })
     }
 
     /// Call it under the lock, so that nothing is made on a handle that is being closed.

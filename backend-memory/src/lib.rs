@@ -2,12 +2,12 @@
 //!
 //! It is the reference model of what a broker does, and the test double for those who use swarrot: queues, exchanges,
 //! priorities, delays, leases and dead letters behave as on a real broker, on tokio's clock, so that a day of back-off
-//! runs at once under [`tokio::time::pause`]. Nothing survives the process.
+//! runs at once under `tokio::time::pause`. Nothing survives the process.
 //!
 //! In reading order:
 //! 1. [`MemoryBroker`], its [`Profile`] and [`Builder`]; what it makes are a provider and a publisher;
 //! 2. for tests: [`Faults`], [`Ledger`], [`Published`];
-//! 3. the model itself: one [`State`](state::State) behind one mutex.
+//! 3. the model itself: one state behind one mutex, in the module `state`.
 //!
 //! ```
 //! use std::{num::NonZeroUsize, time::Duration};

@@ -109,8 +109,13 @@ impl MemoryBroker {
         loop {
             // Made before the look, so that no change falls between the look and the wait.
             let changed = self.shared.idle.notified();
-            let busy = self.shared.lock().busy(queue, Instant::now());
-            let Some(due) = busy.map_err(|e| e.with_operation("wait until idle"))? else { return Ok(()) };
+            let due = {
+                let mut state = self.shared.lock();
+                if state.is_idle(queue, Instant::now()).map_err(|e| e.with_operation("wait until idle"))? {
+                    return Ok(());
+                }
+                state.next_due(queue)
+            };
             match due {
                 Some(due) => tokio::select! { () = changed => {}, () = sleep_until(due) => {} },
                 None => changed.await,

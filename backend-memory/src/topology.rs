@@ -6,8 +6,6 @@ use swarrot_core::message::names;
 use swarrot_core::topology::{Exchange, ExchangeKind, Queue, Topology, check_name};
 use swarrot_core::{DeadLetter, Error, ErrorKind, Result};
 
-use crate::error::invalid;
-
 /// The queues of a topology with the dead-letter queues that they imply, checked. One that is declared in the topology
 /// itself is not implied.
 pub(crate) fn queues(topology: &Topology) -> Result<Vec<(Queue, Origin)>> {
@@ -40,11 +38,6 @@ fn check(queue: &Queue) -> Result<()> {
         let names = queue.arguments.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let message = format!("unknown arguments: {names}; a memory queue has none of its own");
         return Err(Error::new(ErrorKind::Unsupported, message).with_target(&queue.name));
-    }
-    if queue.delivery_limit == Some(0) {
-        return Err(
-            invalid("a delivery limit of 0 would deliver nothing; use 1 or more, or none").with_target(&queue.name)
-        );
     }
     Ok(())
 }

@@ -118,6 +118,15 @@ pub trait FaultyBroker: Debug + Send + Sync {
     async fn connections(&self) -> Result<Option<usize>, BoxError> {
         Ok(None)
     }
+
+    /// How many objects (queues, keys, …) the broker has at the moment that exist only to hold delayed messages back;
+    /// `None` if a delay needs no object, or nobody can tell.
+    ///
+    /// # Errors
+    /// If the broker cannot be asked; the case fails.
+    async fn delay_objects(&self) -> Result<Option<usize>, BoxError> {
+        Ok(None)
+    }
 }
 
 fn not_claimed(fault: &str) -> BoxError {

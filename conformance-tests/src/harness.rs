@@ -53,15 +53,6 @@ pub trait Harness: Debug + Send + Sync + 'static {
     /// If the broker does not take it; the case fails.
     async fn raw_publish(&self, queue: &str, body: &[u8]) -> Result<(), BoxError>;
 
-    /// How many objects (queues, keys, …) the broker has at the moment that exist only to hold delayed messages back;
-    /// `None` if a delay needs no object, or nobody can tell.
-    ///
-    /// # Errors
-    /// If the broker cannot be asked; the case fails.
-    async fn delay_objects(&self) -> Result<Option<usize>, BoxError> {
-        Ok(None)
-    }
-
     /// Which faults [`faulty`](Self::faulty) can make. Cases that need others are shown as ignored.
     fn faults(&self) -> Faults {
         Faults::NONE

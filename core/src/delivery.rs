@@ -14,7 +14,8 @@ use crate::receipt::Receipt;
 pub struct Delivery {
     message: Arc<Message>,
     queue: Arc<str>,
-    exchange: Arc<str>,
+    /// `None` is the default exchange, which has no name.
+    exchange: Option<Arc<str>>,
     routing_key: Arc<str>,
     receipt: Receipt,
     redelivered: bool,
@@ -28,7 +29,7 @@ impl Delivery {
         let queue = queue.into();
         Self {
             message: message.into(),
-            exchange: "".into(),
+            exchange: None,
             routing_key: Arc::clone(&queue),
             queue,
             receipt,
@@ -43,7 +44,7 @@ impl Delivery {
         let first = |name| self.message.headers.get(name).and_then(Value::as_str).map(Arc::from);
         let first_exchange = first(names::EXCHANGE);
         let first_key = first(names::ROUTING_KEY);
-        self.exchange = first_exchange.unwrap_or_else(|| exchange.into());
+        self.exchange = Some(first_exchange.unwrap_or_else(|| exchange.into())).filter(|name| !name.is_empty());
         self.routing_key = first_key.unwrap_or_else(|| routing_key.into());
         self
     }
@@ -88,7 +89,7 @@ impl Delivery {
 
     /// The exchange to which it was published first; empty for the default exchange.
     pub fn exchange(&self) -> &str {
-        &self.exchange
+        self.exchange.as_deref().unwrap_or_default()
     }
 
     /// The routing key with which it was published first.

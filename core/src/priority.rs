@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use tokio::time::Instant;
+use tracing::warn;
 
 use crate::contract::{Capabilities, ConnectionState, MessageProvider, RequeuePosition};
 use crate::delivery::Delivery;
@@ -115,17 +117,17 @@ impl PriorityProvider {
 
     /// Takes what is ready in the first queue that has something. Never from several at once: what one had given would
     /// be lost if the call were dropped while it asks the next.
-    async fn take_ready(&self, max: NonZeroUsize) -> Result<Vec<Delivery>> {
-        let mut failure = Ok(Vec::new());
+    async fn take_ready(&self, max: NonZeroUsize, resting: &mut Resting) -> Result<Vec<Delivery>> {
         for index in self.order() {
-            match self.providers[index].receive(self.share(index, max), Duration::ZERO).await {
-                Ok(none) if none.is_empty() => {}
-                Ok(deliveries) => return Ok(self.serve(index, deliveries)),
-                // The other queues are asked all the same.
-                Err(error) => failure = failure.and(Err(error)),
+            if resting.is_awake(index) {
+                match self.providers[index].receive(self.share(index, max), Duration::ZERO).await {
+                    Ok(none) if none.is_empty() => {}
+                    Ok(deliveries) => return Ok(self.serve(index, deliveries)),
+                    Err(error) => resting.failed(index, error)?,
+                }
             }
         }
-        failure
+        Ok(Vec::new())
     }
 
     /// Notes who served these deliveries, in their receipts too.
@@ -139,10 +141,11 @@ impl PriorityProvider {
         deliveries.into_iter().map(marked).collect()
     }
 
-    /// Waits until one of the queues has something.
-    async fn wait_for_any(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>> {
+    /// Waits until one of the queues has something, or until the wait is over.
+    async fn wait_for_any(&self, max: NonZeroUsize, wait: Duration, resting: &mut Resting) -> Result<Vec<Delivery>> {
+        let awake = self.order().into_iter().filter(|index| resting.is_awake(*index));
         let call = |index: usize| (index, Some(self.providers[index].receive(self.share(index, max), wait)));
-        let mut calls: Vec<_> = self.order().into_iter().map(call).collect();
+        let mut calls: Vec<_> = awake.map(call).collect();
         // Polled in order, so that the more important of two that are ready at once comes first; the others are dropped,
         // which loses nothing.
         let (index, result) = poll_fn(|cx| {
@@ -158,7 +161,11 @@ impl PriorityProvider {
             if all_empty { Poll::Ready((0, Ok(Vec::new()))) } else { Poll::Pending }
         })
         .await;
-        result.map(|deliveries| if deliveries.is_empty() { deliveries } else { self.serve(index, deliveries) })
+        match result {
+            Ok(none) if none.is_empty() => Ok(none),
+            Ok(deliveries) => Ok(self.serve(index, deliveries)),
+            Err(error) => resting.failed(index, error).map(|()| Vec::new()),
+        }
     }
 
     /// The provider that issued a receipt, and the receipt as it knows it.
@@ -178,6 +185,39 @@ impl PriorityProvider {
             }
         }
         (sorted, unknown)
+    }
+}
+
+/// The providers that have failed during a call, which are left alone for a while.
+struct Resting(Vec<Option<Instant>>);
+
+impl Resting {
+    /// How long a provider that has failed is left alone, while others work.
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    fn none(providers: usize) -> Self {
+        Self(vec![None; providers])
+    }
+
+    fn is_awake(&self, index: usize) -> bool {
+        self.0[index].is_none_or(|until| until <= Instant::now())
+    }
+
+    /// Notes a failure; an error is for the caller if nothing else is left, or if it will not pass.
+    fn failed(&mut self, index: usize, error: Error) -> Result<()> {
+        self.0[index] = Some(Instant::now() + Self::PAUSE);
+        let all = (0..self.0.len()).all(|index| !self.is_awake(index));
+        if all || !error.is_temporary() {
+            return Err(error);
+        }
+        warn!(%error, "one of several queues failed; the others go on");
+        Ok(())
+    }
+
+    /// How long until one of them is asked again.
+    fn soonest(&self) -> Option<Duration> {
+        let now = Instant::now();
+        self.0.iter().flatten().filter(|until| **until > now).map(|until| *until - now).min()
     }
 }
 
@@ -253,12 +293,23 @@ impl MessageProvider for PriorityProvider {
         all(self.providers.iter().map(|provider| provider.set_prefetch(prefetch))).await
     }
 
+    /// A temporary error of one queue does not hold up the others: it is returned only once all have failed, and shows in
+    /// [`connection`](Self::connection) until then.
     async fn receive(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>> {
-        let ready = self.take_ready(max).await?;
-        if !ready.is_empty() || wait.is_zero() {
-            return Ok(ready);
+        let mut resting = Resting::none(self.providers.len());
+        let end = Instant::now().checked_add(wait);
+        loop {
+            let ready = self.take_ready(max, &mut resting).await?;
+            let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+            if !ready.is_empty() || left.is_zero() {
+                return Ok(ready);
+            }
+            let wait = resting.soonest().map_or(left, |soonest| left.min(soonest));
+            let came = self.wait_for_any(max, wait, &mut resting).await?;
+            if !came.is_empty() {
+                return Ok(came);
+            }
         }
-        self.wait_for_any(max, wait).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<(), SettleError> {

@@ -57,6 +57,11 @@ impl FromStr for BrokerUrl {
             Some((user_info, hosts)) => (Some(user_info), hosts),
             None => (None, authority),
         };
+        if user_info.is_some_and(|info| info.contains('@')) {
+            return Err(invalid(
+                "an '@' in the user or password, which is written %40; the user stands once, before all hosts",
+            ));
+        }
         let (username, password) = match user_info.map(|info| info.split_once(':').unwrap_or((info, ""))) {
             None => (None, None),
             Some((user, "")) => (Some(decode(user)?), None),
@@ -202,6 +207,7 @@ mod tests {
             "amqp://guest:hunter2@h:port/",
             "amqp://guest:hunter2@[h/",
             "a b://hunter2",
+            "amqp://u:hunter2@h1,u:hunter2@h2/",
             // What is before the '/' or '?' is a host with a port; the rest would be a path or a parameter.
             "amqp://guest:12/hunter2@h/vhost",
             "amqp://guest:12?hunter2@h/vhost",

@@ -145,3 +145,39 @@ async fn waits_for_whichever_comes_first() {
 async fn of_nothing_is_refused() {
     assert_eq!(PriorityProvider::strict([]).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_queue_does_not_hold_up_the_others() {
+    let (healthy, broken) = (broker(&[("healthy", 50)]).await, MemoryBroker::new());
+    let broken_broker = broken.clone().into_dyn();
+    broken_broker.declare(&Topology::new().queue(Queue::new("broken"))).await.unwrap();
+    let both = [provider(&broken_broker, "broken").await, provider(&healthy, "healthy").await];
+    let provider = PriorityProvider::strict(both).unwrap();
+    let started = tokio::time::Instant::now();
+    for _ in 0..50 {
+        broken.faults().cut();
+        let delivery = provider.receive(ONE, Duration::from_secs(60)).await.unwrap().remove(0);
+        assert_eq!(delivery.queue(), "healthy");
+        provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await.unwrap();
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // It is asked again, in the same call.
+    broken.faults().cut();
+    fill(&broken_broker, "broken", 1).await;
+    let delivery = provider.receive(ONE, Duration::from_secs(60)).await.unwrap().remove(0);
+    assert_eq!(delivery.queue(), "broken");
+    assert_eq!(started.elapsed().as_secs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_all_queues_is_told() {
+    let memory = MemoryBroker::new();
+    let broker = memory.clone().into_dyn();
+    broker.declare(&Topology::new().queue(Queue::new("a")).queue(Queue::new("b"))).await.unwrap();
+    let both = [provider(&broker, "a").await, provider(&broker, "b").await];
+    let provider = PriorityProvider::strict(both).unwrap();
+    memory.faults().cut();
+    let error = provider.receive(ONE, Duration::from_secs(60)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    assert!(provider.receive(ONE, Duration::from_secs(1)).await.unwrap().is_empty(), "told once, then mended");
+}

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let redis = redis.wait()?;
     test.envs([(AMQP_URL, &steady.value), (AMQP_NODE, &node.value), (REDIS_URL, &redis.value)]);
     say(format_args!("testing starts after {}", seconds(started.elapsed())));
-    let done = step("tests", test.args(selection).args(&args.cargo));
+    // One failing program should not hide what others have to say.
+    let done = step("tests", test.args(selection).arg("--no-fail-fast").args(&args.cargo));
 
     drop((steady, node, redis));
     say(format_args!("the brokers that were started have ended; all took {}", seconds(started.elapsed())));

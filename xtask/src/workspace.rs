@@ -1,6 +1,7 @@
 //! This workspace: its folder, and its packages as cargo sees them.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +14,7 @@ use serde::Deserialize;
 /// # Errors
 /// If this program is not run by cargo.
 pub(crate) fn root() -> Result<PathBuf> {
-    let own = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
+    let own = env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask`")?;
     let root = Path::new(&own).parent().context("the folder of xtask has no parent")?;
     Ok(root.to_owned())
 }
@@ -23,9 +24,17 @@ pub(crate) fn root() -> Result<PathBuf> {
 /// # Errors
 /// As [`root`].
 pub(crate) fn cargo(args: &[&str]) -> Result<Command> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.args(args).current_dir(root()?);
+    // What cargo told this program of its own package. Build scripts that look at it would run again each time that
+    // somebody calls cargo directly.
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&variable);
+        }
+    }
     Ok(command)
 }
 

@@ -13,6 +13,11 @@ struct Facts {
 }
 
 impl Server {
+    /// RabbitMQ of this version, as it would say itself.
+    pub(crate) fn rabbitmq(version: &str) -> Self {
+        Self(Arc::new(Facts { product: "RabbitMQ".to_owned(), version: version.to_owned() }))
+    }
+
     pub(crate) fn product(&self) -> &str {
         &self.0.product
     }
@@ -132,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_foreign_is_an_unknown_server() {
-        for bytes in [&b"HTTP/1.1 400 Bad Request"[..], &[1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 11], &[0xff; 70_000]] {
+        for bytes in [&b"HTTP/1.1 400 Bad Request"[..], &[1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 11], &vec![0xff; 70_000]] {
             let server = Introduction::default().feed(bytes);
             assert!(server.is_none_or(|server| !server.is_at_least(0, 0)), "{bytes:?}");
         }

@@ -91,11 +91,11 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         self.check(&self.line.0.reader, cx)?;
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let (Poll::Ready(Ok(length)), Some(introduction)) = (&read, self.introduction.as_mut()) {
-            if let Some(server) = introduction.feed(&buffer[..*length]) {
-                let _ = self.line.0.server.set(server);
-                self.introduction = None;
-            }
+        if let (Poll::Ready(Ok(length)), Some(introduction)) = (&read, self.introduction.as_mut())
+            && let Some(server) = introduction.feed(&buffer[..*length])
+        {
+            let _ = self.line.0.server.set(server);
+            self.introduction = None;
         }
         read
     }

@@ -1,5 +1,6 @@
 //! Messages: AMQP's basic properties and ours.
 
+mod deaths;
 mod value;
 
 use std::sync::Arc;
@@ -8,17 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use swarrot_core::{Error, ErrorKind, Headers, Message, Result, Value};
+use swarrot_core::{Error, ErrorKind, Headers, Message, Result};
 
 pub(crate) use self::value::{from_amqp, short, to_table};
-use crate::topology::delay;
 
 /// Ties a returned message to its publish; taken off before a message is handed out.
 pub(crate) const PUBLISH_ID: &str = "swarrot_publish_id";
 /// How often a quorum queue has delivered a message before. It goes into the delivery's count.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 const ACQUIRED_COUNT: &str = "x-acquired-count";
-const DEATHS: &str = "x-death";
 
 /// Class, weight, body size and flags of a content header, and the frame around it.
 const HEADER_FRAME: usize = 14 + 8;
@@ -93,8 +92,8 @@ pub(crate) fn milliseconds(time: Duration) -> Result<u32> {
         .map_err(|_| Error::new(ErrorKind::Unsupported, "RabbitMQ keeps times up to 49 days (2^32 - 1 ms)"))
 }
 
-/// A delivered message, and how often the broker says it delivered it before.
-pub(crate) fn from_delivery(properties: &BasicProperties, body: Vec<u8>) -> (Message, Option<u32>) {
+/// A message delivered from this queue, and how often the broker says it delivered it before.
+pub(crate) fn from_delivery(queue: &str, properties: &BasicProperties, body: Vec<u8>) -> (Message, Option<u32>) {
     let text = |text: &Option<ShortString>| text.as_ref().map(|text| text.as_str().to_owned());
     let mut message = Message::new(Bytes::from(body));
     let ours = &mut message.properties;
@@ -111,13 +110,13 @@ pub(crate) fn from_delivery(properties: &BasicProperties, body: Vec<u8>) -> (Mes
     ours.ttl = properties.expiration().as_ref().and_then(|ms| ms.as_str().parse().ok()).map(Duration::from_millis);
     let mut count = None;
     if let Some(table) = properties.headers() {
-        message.headers = from_table(table, &mut count);
+        message.headers = from_table(queue, table, &mut count);
     }
     (message, count)
 }
 
-fn from_table(table: &FieldTable, count: &mut Option<u32>) -> Headers {
-    let mut after_delay = false;
+fn from_table(queue: &str, table: &FieldTable, count: &mut Option<u32>) -> Headers {
+    let mut died = false;
     let mut headers: Headers = table
         .into_iter()
         .filter_map(|(name, value)| {
@@ -128,41 +127,16 @@ fn from_table(table: &FieldTable, count: &mut Option<u32>) -> Headers {
                     *count = from_amqp(value).as_int().and_then(|n| u32::try_from(n).ok());
                     return None;
                 }
-                DEATHS => after_delay = true,
+                deaths::DEATHS => died = true,
                 _ => {}
             }
             Some((name, from_amqp(value)))
         })
         .collect();
-    if after_delay {
-        forget_delays(&mut headers);
+    if died {
+        deaths::translate(&mut headers, queue);
     }
     headers
-}
-
-/// Takes out what the broker noted when a message left one of our delay queues: that was no failure.
-fn forget_delays(headers: &mut Headers) {
-    let is_delay = |value: &Value| match value {
-        Value::Map(death) => death.get("queue").and_then(Value::as_str).is_some_and(delay::is_bucket),
-        _ => false,
-    };
-    if let Some(Value::List(deaths)) = headers.get(DEATHS) {
-        let others: Vec<_> = deaths.iter().filter(|death| !is_delay(death)).cloned().collect();
-        if others.len() == deaths.len() {
-            return;
-        }
-        if others.is_empty() {
-            headers.remove(DEATHS);
-        } else {
-            headers.insert(DEATHS, others);
-        }
-    }
-    for which in ["first", "last"] {
-        let queue = format!("x-{which}-death-queue");
-        if headers.get(&queue).and_then(Value::as_str).is_some_and(delay::is_bucket) {
-            headers.retain(|name, _| !name.starts_with(&format!("x-{which}-death-")));
-        }
-    }
 }
 
 /// The publish id of a returned message.
@@ -213,7 +187,7 @@ mod tests {
         headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(5));
         let properties = properties.with_headers(headers);
         assert_eq!(publish_id(&properties), Some(5));
-        assert_eq!(from_delivery(&properties, b"body".to_vec()), (full(), None));
+        assert_eq!(from_delivery("q", &properties, b"body".to_vec()), (full(), None));
     }
 
     #[test]
@@ -237,28 +211,7 @@ mod tests {
         let mut table = FieldTable::default();
         table.insert(DELIVERY_COUNT.into(), AMQPValue::LongLongInt(2));
         let properties = BasicProperties::default().with_headers(table);
-        assert_eq!(from_delivery(&properties, vec![]), (Message::new(""), Some(2)));
-    }
-
-    #[test]
-    fn a_delay_leaves_no_trace() {
-        let death = |queue: &str| {
-            let mut table = FieldTable::default();
-            table.insert("queue".into(), AMQPValue::LongString(queue.into()));
-            AMQPValue::FieldTable(table)
-        };
-        let with = |queues: &[&str]| {
-            let mut table = FieldTable::default();
-            let deaths: Vec<_> = queues.iter().map(|queue| death(queue)).collect();
-            table.insert(DEATHS.into(), AMQPValue::FieldArray(deaths.into()));
-            table.insert("x-first-death-queue".into(), AMQPValue::LongString(queues[0].into()));
-            table.insert("x-first-death-reason".into(), AMQPValue::LongString("expired".into()));
-            from_delivery(&BasicProperties::default().with_headers(table), vec![]).0.headers
-        };
-        assert_eq!(with(&["swarrot.delay.1000"]), Headers::new());
-        let other = with(&["mails", "swarrot.delay.1000"]);
-        assert_eq!(other.get("x-first-death-queue").and_then(Value::as_str), Some("mails"));
-        assert!(matches!(other.get(DEATHS), Some(Value::List(deaths)) if deaths.len() == 1));
+        assert_eq!(from_delivery("q", &properties, vec![]), (Message::new(""), Some(2)));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use swarrot_core::{Error, ErrorKind, Result, Value};
 /// How deep lists and maps are followed. What is nested deeper could overflow a stack when it is converted or dropped;
 /// it arrives as [`Value::Null`], and the value as a whole is far beyond any reasonable limit.
 const MAX_DEPTH: usize = 64;
+/// RabbitMQ breaks the connection over a number that is none or infinite. Such a number travels as a table with this
+/// one entry, whose value is its name.
+const FLOAT: &str = "swarrot_float";
 
 /// A value as it arrives. Numbers of any width become `Int` or `Float`, decimals the nearest `Float`; text that is not
 /// UTF-8 becomes `Bytes`.
@@ -43,9 +46,21 @@ fn from_nested(value: &AMQPValue, depth: usize) -> Value {
         AMQPValue::FieldArray(items) => {
             Value::List(items.as_slice().iter().map(|item| from_nested(item, depth - 1)).collect())
         }
+        AMQPValue::FieldTable(table) if unusual_float(table).is_some() => {
+            Value::Float(unusual_float(table).unwrap_or(f64::NAN))
+        }
         AMQPValue::FieldTable(table) => Value::Map(
             table.into_iter().map(|(name, item)| (name.as_str().to_owned(), from_nested(item, depth - 1))).collect(),
         ),
+    }
+}
+
+fn unusual_float(table: &FieldTable) -> Option<f64> {
+    match table.inner().get(FLOAT)? {
+        AMQPValue::LongString(name) if table.inner().len() == 1 => {
+            std::str::from_utf8(name.as_bytes()).ok()?.parse().ok()
+        }
+        _ => None,
     }
 }
 
@@ -59,6 +74,11 @@ fn to_nested(value: &Value, depth: usize) -> Result<AMQPValue> {
         Value::Null => AMQPValue::Void,
         Value::Bool(b) => AMQPValue::Boolean(*b),
         Value::Int(n) => AMQPValue::LongLongInt(*n),
+        Value::Float(x) if !x.is_finite() => {
+            let mut table = FieldTable::default();
+            table.insert(FLOAT.into(), AMQPValue::LongString(x.to_string().into()));
+            AMQPValue::FieldTable(table)
+        }
         Value::Float(x) => AMQPValue::Double(*x),
         Value::String(text) => AMQPValue::LongString(text.as_str().into()),
         Value::Bytes(bytes) => AMQPValue::ByteArray(ByteArray::from(&bytes[..])),
@@ -140,6 +160,7 @@ mod tests {
             Value::Bool(true),
             Value::Int(i64::MIN),
             Value::Float(f64::MAX),
+            Value::Float(f64::NEG_INFINITY),
             Value::from("tëxt"),
             Value::Bytes(Bytes::from_static(b"\xff\0")),
             Value::Timestamp(u64::MAX),
@@ -153,6 +174,12 @@ mod tests {
         for value in every_value() {
             assert_eq!(from_amqp(&to_amqp(&value).expect("it encodes")), value);
         }
+    }
+
+    #[test]
+    fn no_number_stays_none() {
+        let amqp = to_amqp(&Value::Float(f64::NAN)).expect("it encodes");
+        assert!(matches!(from_amqp(&amqp), Value::Float(x) if x.is_nan()));
     }
 
     #[test]

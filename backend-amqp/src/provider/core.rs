@@ -100,7 +100,10 @@ impl Core {
 
     /// Sets the prefetch; whether it is another than before.
     pub(super) fn set_prefetch(&self, prefetch: u16) -> bool {
-        std::mem::replace(&mut self.lock().prefetch, prefetch) != prefetch
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.prefetch, prefetch);
+        self.hand_on(&state);
+        before != prefetch
     }
 
     // Receiving.
@@ -114,10 +117,10 @@ impl Core {
         if state.stopped {
             return Some(Ok(Vec::new()));
         }
-        let buffered = state.unsettled.buffered();
-        if buffered > 0 {
-            let deliveries = std::iter::from_fn(|| state.unsettled.hand_out()).take(max).collect();
-            if buffered > max {
+        let allowed = state.allowed();
+        if allowed > 0 {
+            let deliveries = std::iter::from_fn(|| state.unsettled.hand_out()).take(allowed.min(max)).collect();
+            if allowed > max {
                 self.ready.notify_one();
             }
             return Some(Ok(deliveries));
@@ -203,6 +206,12 @@ impl Core {
         self.ready.notify_waiters();
     }
 
+    /// Whether there is no delivery, neither handed out nor waiting to be.
+    pub(super) fn holds_nothing(&self) -> bool {
+        let state = self.lock();
+        state.unsettled.outstanding() == 0 && state.unsettled.buffered() == 0
+    }
+
     pub(super) fn is_copying(&self) -> bool {
         self.lock().copying > 0
     }
@@ -256,6 +265,7 @@ impl Core {
         if !settled.copies.is_empty() {
             state.copying += 1;
         }
+        self.hand_on(&state);
         (epoch, settled)
     }
 
@@ -280,12 +290,20 @@ impl Core {
         if live && !taken.is_empty() && !state.send_acks(taken.len(), taken.iter().map(Receipt::low)) {
             failures.extend(taken.into_iter().map(|receipt| (receipt, self.about(stale()))));
         }
+        self.hand_on(&state);
         drop(state);
         self.copied.notify_waiters();
         failures
     }
 
-    /// Whether this delivery can still be settled.
+    /// Tells who waits that deliveries may be handed out which could not be before.
+    fn hand_on(&self, state: &State) {
+        if state.allowed() > 0 {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Says what an error is about.
     pub(super) fn about(&self, error: Error) -> Error {
         error.with_operation("settle").with_target(&*self.queue)
     }
@@ -307,10 +325,16 @@ impl Core {
     }
 }
 
-/// Frames. lapin queues a frame when its future is polled for the first time; the future then waits until the frame is
+/// lapin queues a frame when its future is polled for the first time; the future then waits until the frame is
 /// written, which nobody here needs to know: a frame that is written is not yet processed. Each answers false if the
 /// channel is gone.
 impl State {
+    /// How many deliveries may be handed out now. The broker keeps to the prefetch by itself, except that what a changed
+    /// prefetch found outstanding does not count for it.
+    fn allowed(&self) -> usize {
+        usize::from(self.prefetch).saturating_sub(self.unsettled.outstanding()).min(self.unsettled.buffered())
+    }
+
     /// Acknowledges what is marked, `count` in number: the front of the row by one frame, the others one by one.
     fn send_acks(&mut self, mut count: usize, tags: impl Iterator<Item = u64>) -> bool {
         let mut sent = true;

@@ -1,6 +1,7 @@
 //! Where deliveries come from.
 
 mod core;
+mod serving;
 mod session;
 mod unsettled;
 
@@ -20,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use self::core::Core;
-use self::session::{Answer, Command, Session, Wiring};
+use self::serving::Wiring;
+use self::session::{Answer, Command, Session};
 use crate::connection::{CALL_TIMEOUT, Link, Server};
 use crate::publisher::AmqpPublisher;
 use crate::topology::{Remembered, capabilities};
@@ -50,13 +52,7 @@ impl AmqpProvider {
         let kind = remembered.kind(queue);
         // Callers wait for their answers, so that there are never more than callers.
         let (commands, receiver) = mpsc::channel(8);
-        let wiring = Wiring {
-            core: Arc::clone(&core),
-            link,
-            remembered,
-            name: service.to_owned(),
-            counts: kind == Some(QueueKind::Quorum),
-        };
+        let wiring = Wiring { core: Arc::clone(&core), link, remembered, name: service.to_owned(), kind };
         tokio::spawn(Session { wiring, commands: receiver }.run());
         Self { core, kind, server, copies, commands }
     }
@@ -124,13 +120,10 @@ impl MessageProvider for AmqpProvider {
             // In a task of its own: a copy that was sent must be followed by its acknowledgement even if this call is
             // dropped.
             let job = tokio::spawn(async move { copy(&core, &copies, epoch, settled.copies).await });
-            match job.await {
-                Ok(failed) => failures.extend(failed),
-                Err(_) => {
-                    let error = Error::new(ErrorKind::Unknown, "the runtime ended before the copy was confirmed");
-                    failures.extend(receipts.into_iter().map(|receipt| (receipt, self.core.about(error.clone()))));
-                }
-            }
+            failures.extend(job.await.unwrap_or_else(|_| {
+                let error = Error::new(ErrorKind::Unknown, "the runtime ended before the copy was confirmed");
+                receipts.into_iter().map(|receipt| (receipt, self.core.about(error.clone()))).collect()
+            }));
         }
         SettleError::check(failures)
     }

@@ -1,26 +1,23 @@
 //! The task that owns a provider's channel: it connects when deliveries are wanted, takes them in, and starts anew after
 //! whatever goes wrong.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
-use lapin::Consumer;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use swarrot_core::{Delivery, Error, ErrorKind, Receipt, Result};
+use futures_util::StreamExt;
+use swarrot_core::topology::QueueKind;
+use swarrot_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::core::Core;
-use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
-use crate::convert::{Interned, from_delivery, short};
-use crate::error::{from_lapin, within};
-use crate::topology::{Remembered, missing};
+use super::serving::{Serving, Wiring};
+use crate::connection::Backoff;
 
 /// A channel that lived so long was a success: the next try to connect comes at once.
 const LIVED: Duration = Duration::from_secs(5);
 
+/// After the broker ended the delivery, so long at least: a queue that is made again before all its providers are told
+/// that it was deleted can leave them on it, yet without deliveries.
+const AFTER_CANCEL: Duration = Duration::from_millis(500);
 pub(super) type Answer = oneshot::Sender<Result<()>>;
 
 /// What a provider tells its task. When the provider is dropped, the task ends.
@@ -36,30 +33,8 @@ pub(super) struct Session {
     pub(super) commands: mpsc::Receiver<Command>,
 }
 
-/// What the task works with.
-pub(super) struct Wiring {
-    pub(super) core: Arc<Core>,
-    pub(super) link: Arc<Link>,
-    pub(super) remembered: Arc<Remembered>,
-    /// By what the management UI shows it.
-    pub(super) name: String,
-    /// Whether the broker is known to count the deliveries of this queue.
-    pub(super) counts: bool,
-}
-
-/// A channel on which the queue is consumed.
-struct Serving {
-    epoch: u64,
-    channel: Channel,
-    consumer: Consumer,
-    /// Consumers so far on this channel: each needs a name of its own.
-    generation: u32,
-    texts: (Interned, Interned),
-    arrived: Vec<(u64, Delivery)>,
-}
-
 /// How the service of a channel, or the wait for one, ended.
-enum End {
+pub(super) enum End {
     /// The channel broke, or the broker ended the delivery.
     Broken { error: Error, lost: bool },
     /// The task is to end.
@@ -110,7 +85,8 @@ impl Session {
                 if since.elapsed() > LIVED {
                     backoff.reset();
                 }
-                if !self.pause(backoff.next()).await {
+                let pause = if lost { AFTER_CANCEL.mul_f64(1.0 + fastrand::f64()) } else { backoff.next() };
+                if !self.pause(pause).await {
                     return;
                 }
             }
@@ -164,7 +140,10 @@ impl Session {
     }
 
     async fn serve(&mut self, mut serving: Serving) -> End {
+        // Classic queues always say when they go.
+        let may_fall_silent = self.wiring.kind != Some(QueueKind::Classic);
         loop {
+            let silent_at = serving.heard + serving.silence;
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -193,6 +172,11 @@ impl Session {
                         return end;
                     }
                 }
+                () = tokio::time::sleep_until(silent_at), if may_fall_silent => {
+                    if let Err(error) = self.wiring.listen_again(&mut serving).await {
+                        return End::Broken { error, lost: false };
+                    }
+                }
             }
         }
     }
@@ -212,147 +196,6 @@ impl Session {
                 }
             }
         }
-    }
-}
-
-impl Wiring {
-    async fn open(&self, lost: bool) -> Result<Serving> {
-        self.remembered.restore(&self.link, lost).await?;
-        let channel = self.link.channel().await?;
-        let consumer = self.consume(&channel.lapin, 1).await?;
-        let epoch = self.core.begin_epoch(channel.lapin.clone());
-        Ok(Serving { epoch, channel, consumer, generation: 1, texts: Default::default(), arrived: Vec::new() })
-    }
-
-    /// Begins delivery, with the present prefetch.
-    async fn consume(&self, channel: &lapin::Channel, generation: u32) -> Result<Consumer> {
-        let options = BasicQosOptions { global: false };
-        within(CALL_TIMEOUT, "set the prefetch", channel.basic_qos(self.core.prefetch(), options)).await?;
-        let queue = short(&self.core.queue, "the queue's name")?;
-        let mut name: String = self.name.chars().take(60).collect();
-        if generation > 1 {
-            name = format!("{name} #{generation}");
-        }
-        let consume = channel.basic_consume(queue, name.into(), BasicConsumeOptions::default(), FieldTable::default());
-        within(CALL_TIMEOUT, "receive", consume).await.map_err(|error| missing(error, &self.core.queue, "queue"))
-    }
-
-    /// Takes in a delivery and all that came with it.
-    fn take_in(
-        &self,
-        serving: &mut Serving,
-        first: Option<lapin::Result<lapin::message::Delivery>>,
-    ) -> Result<(), End> {
-        let mut next = first;
-        let end = loop {
-            match next {
-                Some(Ok(delivery)) => self.translate(serving, delivery),
-                Some(Err(error)) => break Some(End::Broken { error: from_lapin(error), lost: false }),
-                None => {
-                    // The channel is fine, the queue is not: it was deleted, or its node went away.
-                    let lost = serving.channel.lapin.status().connected();
-                    let message = if lost { "the broker ended the delivery" } else { "the channel was closed" };
-                    break Some(End::Broken { error: Error::new(ErrorKind::Connection, message), lost });
-                }
-            }
-            match serving.consumer.next().now_or_never() {
-                Some(more) => next = more,
-                None => break None,
-            }
-        };
-        let complete = serving.arrived.is_empty() || self.core.push(&mut serving.arrived);
-        match end {
-            Some(end) => Err(end),
-            None if complete => Ok(()),
-            None => {
-                let error = Error::new(ErrorKind::Connection, "a delivery is missing between others");
-                Err(End::Broken { error, lost: false })
-            }
-        }
-    }
-
-    fn translate(&self, serving: &mut Serving, delivery: lapin::message::Delivery) {
-        let (message, before) = from_delivery(&delivery.properties, delivery.data);
-        if before.is_some() {
-            self.core.note_count();
-        }
-        // Newer servers leave the count out at the first delivery.
-        let count = before.or(self.counts.then_some(0)).map(|before| before.saturating_add(1));
-        let receipt = Receipt::new(serving.epoch, delivery.delivery_tag);
-        let exchange = serving.texts.0.get(delivery.exchange.as_str());
-        let routing_key = serving.texts.1.get(delivery.routing_key.as_str());
-        let ours = Delivery::new(Arc::clone(&self.core.queue), receipt, message)
-            .routed(exchange, routing_key)
-            .delivered(delivery.redelivered, count);
-        serving.arrived.push((delivery.delivery_tag, ours));
-    }
-
-    /// Ends delivery, and takes in what was still under way.
-    async fn cancel(&self, serving: &mut Serving) -> Result<()> {
-        let channel = serving.channel.lapin.clone();
-        let name = serving.consumer.tag();
-        within(CLOSE_TIMEOUT, "stop", channel.basic_cancel(name, BasicCancelOptions::default())).await?;
-        loop {
-            match serving.consumer.next().now_or_never() {
-                Some(Some(Ok(delivery))) => self.translate(serving, delivery),
-                Some(Some(Err(error))) => return Err(from_lapin(error)),
-                // The end of the stream is there before the answer to the cancellation is.
-                Some(None) | None => break,
-            }
-        }
-        if serving.arrived.is_empty() || self.core.push(&mut serving.arrived) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Connection, "a delivery is missing between others"))
-    }
-
-    /// A prefetch holds from the next consumer on (quorum queues know no other kind): so a new one takes over. What was
-    /// delivered to the old one stays valid, for the channel stays.
-    async fn change_prefetch(&self, serving: &mut Serving) -> Result<()> {
-        self.cancel(serving).await?;
-        serving.generation += 1;
-        serving.consumer = self.consume(&serving.channel.lapin, serving.generation).await?;
-        Ok(())
-    }
-
-    async fn stop(&self, serving: &mut Serving) -> Result<()> {
-        let cancelled = self.cancel(serving).await;
-        self.core.release_buffered();
-        cancelled
-    }
-
-    /// Gives back what is unsettled. Once the channel is closed the broker has processed all that was sent on it.
-    async fn close(&self, serving: &Serving) -> Result<()> {
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
-            loop {
-                let copied = self.core.copied.notified();
-                if !self.core.is_copying() {
-                    break;
-                }
-                copied.await;
-            }
-        })
-        .await;
-        self.core.release_all();
-        let channel = &serving.channel.lapin;
-        if !channel.status().connected() {
-            return Err(Error::new(ErrorKind::Connection, "the connection broke before the broker had processed all"));
-        }
-        let closed = within(CLOSE_TIMEOUT, "close", channel.close(200, "OK".into())).await;
-        if closed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Timeout) {
-            self.link.discard(serving.channel.connection).await;
-        }
-        closed
-    }
-
-    /// Whatever the reason, trying again is right.
-    fn temporary(&self, error: Error) -> Error {
-        let error = if error.is_temporary() {
-            error
-        } else {
-            Error::new(ErrorKind::Connection, error.message().to_owned()).with_source(error)
-        };
-        error.with_operation("receive").with_target(&*self.core.queue)
     }
 }
 

@@ -28,11 +28,13 @@ pub(super) struct Unsettled {
     slots: VecDeque<Slot>,
     /// The first tag that was not handed out.
     next: u64,
+    /// Handed out and not settled.
+    outstanding: usize,
 }
 
 impl Default for Unsettled {
     fn default() -> Self {
-        Self { base: 1, slots: VecDeque::new(), next: 1 }
+        Self { base: 1, slots: VecDeque::new(), next: 1, outstanding: 0 }
     }
 }
 
@@ -50,6 +52,7 @@ impl Unsettled {
     pub(super) fn hand_out(&mut self) -> Option<Delivery> {
         let Some(Slot::Held(delivery)) = self.slots.get(self.index(self.next)?) else { return None };
         self.next += 1;
+        self.outstanding += 1;
         Some(delivery.clone())
     }
 
@@ -58,14 +61,23 @@ impl Unsettled {
         usize::try_from(self.end() - self.next).unwrap_or(usize::MAX)
     }
 
+    /// Deliveries that were handed out and are not settled.
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
     /// Marks one as acknowledged; false if it is not held.
     pub(super) fn ack(&mut self, tag: u64) -> bool {
-        self.replace_held(tag, |_| Slot::Acked)
+        let held = self.replace_held(tag, |_| Slot::Acked);
+        self.outstanding -= usize::from(held);
+        held
     }
 
     /// Marks one as settled by a frame of its own; false if it is not held.
     pub(super) fn settle(&mut self, tag: u64) -> bool {
-        self.replace_held(tag, |_| Slot::Done)
+        let held = self.replace_held(tag, |_| Slot::Done);
+        self.outstanding -= usize::from(held);
+        held
     }
 
     /// Keeps one while its copy is made; `None` if it is not held.
@@ -82,7 +94,10 @@ impl Unsettled {
     pub(super) fn end_copy(&mut self, tag: u64, taken: bool) {
         let Some(slot) = self.index(tag).and_then(|index| self.slots.get_mut(index)) else { return };
         *slot = match std::mem::replace(slot, Slot::Done) {
-            Slot::Copying(_) if taken => Slot::Acked,
+            Slot::Copying(_) if taken => {
+                self.outstanding -= 1;
+                Slot::Acked
+            }
             Slot::Copying(delivery) => Slot::Held(delivery),
             other => other,
         };
@@ -134,11 +149,14 @@ impl Unsettled {
     /// Lets go of all that is held, to be given back by the caller. What is being copied stays.
     pub(super) fn take_held(&mut self) -> Vec<u64> {
         self.next = self.end();
+        self.outstanding = 0;
         let mut tags = Vec::new();
         for (tag, slot) in (self.base..).zip(&mut self.slots) {
             if matches!(slot, Slot::Held(_)) {
                 *slot = Slot::Done;
                 tags.push(tag);
+            } else {
+                self.outstanding += usize::from(matches!(slot, Slot::Copying(_)));
             }
         }
         tags
@@ -212,8 +230,9 @@ mod tests {
         assert_eq!(unsettled.acked_run(), Some((1, 1)));
         unsettled.end_copy(2, false);
         assert!(unsettled.begin_copy(2).is_some(), "it is held again");
+        assert_eq!(unsettled.outstanding(), 1);
         unsettled.end_copy(2, true);
-        assert_eq!(unsettled.acked_run(), Some((3, 2)));
+        assert_eq!((unsettled.acked_run(), unsettled.outstanding()), (Some((3, 2)), 0));
     }
 
     #[test]
@@ -226,7 +245,7 @@ mod tests {
         assert!(!unsettled.settle(1), "gone from the row");
         assert_eq!(unsettled.take_buffered(), [3]);
         assert_eq!((unsettled.buffered(), unsettled.hand_out().is_none()), (0, true));
-        assert_eq!(unsettled.take_held(), [2]);
+        assert_eq!((unsettled.take_held(), unsettled.outstanding()), (vec![2], 0));
     }
 
     #[test]

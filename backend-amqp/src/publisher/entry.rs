@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) bucket: Option<Bucket>,
     pub(super) deadline: Instant,
     pub(super) stage: Stage,
+    /// When it was sent the last time.
+    pub(super) sent_at: Option<Instant>,
     /// Sent on a channel that broke before the verdict came.
     pub(super) lost: bool,
     pub(super) refusals: u32,
@@ -52,6 +54,8 @@ pub(super) enum Stage {
     Flying,
     /// Refused by the broker, and to be sent again.
     Refused,
+    /// Confirmed by a delay queue that was made just now: it may yet be forgotten.
+    Ripening,
 }
 
 /// The room that a message takes up: in number and in bytes.

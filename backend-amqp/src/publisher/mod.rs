@@ -1,5 +1,6 @@
 //! Where messages go.
 
+mod delays;
 mod entry;
 mod task;
 mod window;
@@ -145,7 +146,7 @@ impl MessagePublisher for AmqpPublisher {
                     continue;
                 }
             };
-            let entry = Entry {
+            let entry = Box::new(Entry {
                 properties,
                 headers,
                 body,
@@ -153,11 +154,12 @@ impl MessagePublisher for AmqpPublisher {
                 bucket,
                 deadline,
                 stage: Stage::Queued,
+                sent_at: None,
                 lost: false,
                 refusals: 0,
                 answer,
                 _room: room,
-            };
+            });
             if let Err(mpsc::error::SendError(Job::Publish(entry))) = self.jobs.send(Job::Publish(entry)).await {
                 entry.answer.give(Err(closed().with_operation("publish")));
             }

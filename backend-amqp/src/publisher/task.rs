@@ -6,30 +6,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
-use futures_util::stream::FuturesUnordered;
 use lapin::options::ConfirmSelectOptions;
 use swarrot_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::delays::Delays;
 use super::entry::{Entry, Stage};
 use super::window::{Verdict, Window};
 use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
 use crate::error::{from_lapin, size_limit, within};
-use crate::topology::delay::Bucket;
-use crate::topology::{Desk, Remembered, inspect, inspect_exchange};
+use crate::topology::{Desk, Remembered, inspect_exchange};
 
 /// Messages without a verdict on one channel. 256 keep a broker busy; more only make more duplicates after a cut.
 const WINDOW: usize = 1024;
-/// Targets of delayed messages that are known to exist.
-const KNOWN_TARGETS: usize = 4096;
 /// How long to wait before a refused message is sent again, at first and at most.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// Messages that were given up on while others were confirmed, and still take up room in the window.
+const ABANDONED: usize = WINDOW / 4;
+
 pub(super) enum Job {
-    Publish(Entry),
+    Publish(Box<Entry>),
     Close(oneshot::Sender<Result<()>>),
 }
 
@@ -49,7 +48,7 @@ pub(super) struct Task {
     closing: Option<oneshot::Sender<Result<()>>>,
     blocked: watch::Receiver<bool>,
     /// All that has no verdict, by its id.
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Box<Entry>>,
     next_id: u64,
     /// To be sent, in this order.
     queue: VecDeque<u64>,
@@ -70,10 +69,11 @@ pub(super) struct Task {
     suspects: HashSet<u64>,
     /// The size above which this server refuses messages, once it was learnt.
     size_limit: Option<usize>,
-    /// Delay queues that exist, and targets of theirs.
-    buckets: HashSet<Bucket>,
-    targets: HashSet<String>,
-    declaring: FuturesUnordered<Work<(u64, Result<()>)>>,
+    delays: Delays,
+    /// Confirmed, by the time at which that may be told.
+    ripening: BTreeSet<(Instant, u64)>,
+    last_verdict: Option<Instant>,
+    abandoned: usize,
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -81,6 +81,7 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 impl Task {
     pub(super) fn new(wiring: Arc<Wiring>, jobs: mpsc::Receiver<Job>) -> Self {
         let blocked = wiring.publish.blocked();
+        let delays = Delays::new(Arc::clone(&wiring));
         Self {
             wiring,
             jobs,
@@ -99,9 +100,10 @@ impl Task {
             doubt: false,
             suspects: HashSet::new(),
             size_limit: None,
-            buckets: HashSet::new(),
-            targets: HashSet::new(),
-            declaring: FuturesUnordered::new(),
+            delays,
+            ripening: BTreeSet::new(),
+            last_verdict: None,
+            abandoned: 0,
         }
     }
 
@@ -132,14 +134,14 @@ impl Task {
                     None => open = false,
                 },
                 Some(result) = opening => self.opened(result),
-                Some((id, result)) = self.declaring.next(), if !self.declaring.is_empty() => self.declared(id, result),
+                (ids, result) = self.delays.done() => self.declared(ids, result),
                 Ok(()) = self.blocked.changed() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
     }
 
-    fn take(&mut self, entry: Entry) {
+    fn take(&mut self, entry: Box<Entry>) {
         let mut next = Some(entry);
         while let Some(mut entry) = next {
             self.next_id += 1;
@@ -174,6 +176,15 @@ impl Task {
                 self.queue.push_back(id);
             }
         }
+        while let Some(&(when, id)) = self.ripening.first() {
+            if when > now {
+                break;
+            }
+            self.ripening.pop_first();
+            if let Some(entry) = self.entries.remove(&id) {
+                entry.answer.give(Ok(()));
+            }
+        }
         if self.is_blocked() {
             return;
         }
@@ -202,35 +213,57 @@ impl Task {
                 None => self.wiring.exchange.clone(),
                 Some(bucket) => {
                     let target = entry.routing_key.as_str();
-                    if !self.buckets.contains(bucket) || (bucket.to_queues() && !self.targets.contains(target)) {
+                    if !self.delays.are_there(bucket, target) {
+                        if !self.delays.begin(bucket, target, id) {
+                            self.queue.push_front(id);
+                            return;
+                        }
                         entry.stage = Stage::Declaring;
-                        let work = prepare(Arc::clone(&self.wiring), bucket.clone(), target.to_owned());
-                        self.declaring.push(Box::pin(async move { (id, work.await) }));
                         continue;
                     }
                     bucket.name()
                 }
             };
             entry.stage = Stage::Flying;
+            entry.sent_at = Some(Instant::now());
             window.send(id, entry, exchange);
         }
     }
 
     fn judge(&mut self, verdicts: &mut Vec<(u64, Verdict)>) {
+        let now = Instant::now();
+        self.last_verdict = Some(now);
         for (id, verdict) in verdicts.drain(..) {
             self.suspects.remove(&id);
             if verdict == Verdict::Refused {
-                let Some(entry) = self.entries.get_mut(&id) else { continue };
+                let Some(entry) = self.entries.get_mut(&id) else {
+                    self.abandoned = self.abandoned.saturating_sub(1);
+                    continue;
+                };
                 entry.stage = Stage::Refused;
                 entry.lost = false;
                 let ceiling = REFUSED.0.saturating_mul(1 << entry.refusals.min(8)).min(REFUSED.1);
                 entry.refusals += 1;
                 let pause = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
-                self.refused.insert((Instant::now() + pause, id));
+                self.refused.insert((now + pause, id));
                 continue;
             }
-            // An entry that is not there any more was given up at its deadline.
-            let Some(entry) = self.entries.remove(&id) else { continue };
+            let Some(mut entry) = self.entries.remove(&id) else {
+                // Given up on at its deadline.
+                self.abandoned = self.abandoned.saturating_sub(1);
+                continue;
+            };
+            let ripe = entry.bucket.as_ref().and_then(|bucket| {
+                // Once the delay is over the message is elsewhere.
+                let left = entry.sent_at.unwrap_or(now) + bucket.delay();
+                self.delays.ripe_at(bucket, now).map(|ripe| ripe.min(left))
+            });
+            if let Some(ripe) = ripe.filter(|_| verdict == Verdict::Confirmed) {
+                entry.stage = Stage::Ripening;
+                self.ripening.insert((ripe, id));
+                self.entries.insert(id, entry);
+                continue;
+            }
             let key = entry.routing_key.as_str();
             entry.answer.give(match verdict {
                 Verdict::Unroutable => Err(self.unroutable(key)),
@@ -252,10 +285,11 @@ impl Task {
         let error = error.with_operation("publish");
         tracing::info!(exchange = self.wiring.exchange, %error, "the publisher's channel ended");
         self.window = None;
-        self.buckets.clear();
-        self.targets.clear();
-        let mut flying: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| entry.stage == Stage::Flying).map(|(id, _)| *id).collect();
+        self.delays.forget();
+        self.ripening.clear();
+        self.abandoned = 0;
+        let is_sent = |entry: &Entry| matches!(entry.stage, Stage::Flying | Stage::Ripening);
+        let mut flying: Vec<_> = self.entries.iter().filter(|(_, entry)| is_sent(entry)).map(|(id, _)| *id).collect();
         flying.sort_unstable();
         // The broker closed the channel over a message: over which, it does not say.
         let over_a_message = !error.is_temporary();
@@ -265,11 +299,11 @@ impl Task {
             self.size_limit = Some(limit);
         } else if over_a_message {
             self.doubt = error.kind() == ErrorKind::NotFound;
-            if let [only] = flying[..] {
-                if self.suspects.remove(&only) || !self.doubt {
-                    self.fail(only, error.clone());
-                    flying.clear();
-                }
+            if let [only] = flying[..]
+                && (self.suspects.remove(&only) || !self.doubt)
+            {
+                self.fail(only, error.clone());
+                flying.clear();
             }
             self.suspects.extend(&flying);
         }
@@ -310,26 +344,26 @@ impl Task {
         }
     }
 
-    fn declared(&mut self, id: u64, result: Result<()>) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        match (result, entry.bucket.clone()) {
-            (Ok(()), Some(bucket)) => {
-                if self.targets.len() >= KNOWN_TARGETS {
-                    self.targets.clear();
+    fn declared(&mut self, ids: Vec<u64>, result: Result<()>) {
+        for id in ids.into_iter().rev() {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            match &result {
+                Ok(()) => {
+                    entry.stage = Stage::Queued;
+                    self.queue.push_front(id);
                 }
-                self.targets.insert(entry.routing_key.as_str().to_owned());
-                self.buckets.insert(bucket);
-                entry.stage = Stage::Queued;
-                self.queue.push_front(id);
+                Err(error) if error.is_temporary() => {
+                    entry.stage = Stage::Refused;
+                    self.refused.insert((Instant::now() + REFUSED.1, id));
+                }
+                Err(error) => {
+                    let error = error.clone();
+                    self.fail(id, error);
+                }
             }
-            (Err(error), _) if error.is_temporary() => {
-                let pause = REFUSED.1;
-                self.failure = Some(error);
-                entry.stage = Stage::Refused;
-                self.refused.insert((Instant::now() + pause, id));
-            }
-            (Err(error), _) => self.fail(id, error),
-            (Ok(()), None) => self.queue.push_front(id),
+        }
+        if let Err(error) = result {
+            self.failure = Some(error);
         }
     }
 
@@ -353,7 +387,18 @@ impl Task {
             }
             self.deadlines.pop_front();
             let blocked = self.is_blocked();
-            silent |= entry.stage == Stage::Flying && !blocked;
+            if entry.stage == Stage::Ripening {
+                if let Some(entry) = self.entries.remove(&id) {
+                    entry.answer.give(Ok(()));
+                }
+                continue;
+            }
+            if entry.stage == Stage::Flying {
+                self.abandoned += 1;
+                // If others were confirmed meanwhile it is this one's queue that is in trouble, not the channel.
+                let deaf = self.last_verdict < entry.sent_at || self.abandoned > ABANDONED;
+                silent |= deaf && !blocked;
+            }
             let error = self.overdue(entry, blocked);
             self.fail(id, error);
         }
@@ -391,7 +436,8 @@ impl Task {
         let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
         let refused = self.refused.first().map(|(when, _)| *when);
         let retry = self.retry_at.filter(|_| !self.entries.is_empty());
-        [deadline, refused, retry].into_iter().flatten().min()
+        let ripe = self.ripening.first().map(|(when, _)| *when);
+        [deadline, refused, retry, ripe].into_iter().flatten().min()
     }
 
     fn is_blocked(&self) -> bool {
@@ -419,19 +465,4 @@ async fn open(wiring: Arc<Wiring>, doubt: bool) -> Result<Channel> {
     }
     within(CALL_TIMEOUT, "confirm", channel.lapin.confirm_select(ConfirmSelectOptions::default())).await?;
     Ok(channel)
-}
-
-/// Makes sure that a delay queue exists, and the queue to which it leads.
-async fn prepare(wiring: Arc<Wiring>, bucket: Bucket, target: String) -> Result<()> {
-    let mut desk = Desk::new(&wiring.receive);
-    bucket.declare(&mut desk, wiring.remembered.is_passive()).await?;
-    if bucket.to_queues() {
-        inspect(&mut desk, &target).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::new(ErrorKind::Unroutable, "no queue has this name; declare it first")
-                .with_target(&target)
-                .with_source(error),
-            _ => error,
-        })?;
-    }
-    Ok(())
 }

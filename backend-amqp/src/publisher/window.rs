@@ -122,19 +122,16 @@ impl Window {
             self.flag.0.store(false, Ordering::SeqCst);
             match self.sent.poll_next_unpin(&mut cx) {
                 Poll::Ready(Some(next)) => self.keep(next),
-                Poll::Ready(None) => return,
                 // It may pause although more is ready; it wakes itself at once then.
                 Poll::Pending if self.flag.0.load(Ordering::SeqCst) => {}
-                Poll::Pending => return,
+                Poll::Ready(None) | Poll::Pending => return,
             }
         }
     }
 
     fn keep(&mut self, (id, confirmation): (u64, lapin::Result<Confirmation>)) {
         let (acked, returned) = match confirmation {
-            Ok(Confirmation::Ack(returned)) => (true, returned),
-            Ok(Confirmation::Nack(returned)) => (false, returned),
-            Ok(Confirmation::NotRequested) => (true, None),
+            Ok(confirmation) => (!confirmation.is_nack(), confirmation.take_message()),
             Err(error) => {
                 self.broken.get_or_insert(error);
                 return;

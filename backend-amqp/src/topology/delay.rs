@@ -16,11 +16,12 @@ use lapin::types::{AMQPValue, FieldTable};
 use swarrot_core::{Error, ErrorKind, Result};
 
 use super::desk::Desk;
+use super::inspect;
 
 const PREFIX: &str = "swarrot.delay.";
 
 /// The longest delay, the last step of the grid below RabbitMQ's limit of 2^32 - 1 milliseconds: 48 days.
-pub(crate) const MAX_DELAY: Duration = Duration::from_millis(4_200_000_000);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(4_200_000);
 /// By how much rounding up lengthens a delay at most, in per cent.
 pub(crate) const GRID_PERCENT: u8 = 10;
 
@@ -60,14 +61,24 @@ impl Bucket {
         }
     }
 
+    /// How long it holds a message back.
+    pub(crate) fn delay(&self) -> Duration {
+        Duration::from_millis(self.milliseconds.into())
+    }
+
     /// Whether what it holds goes straight to a queue.
     pub(crate) fn to_queues(&self) -> bool {
         self.exchange.is_empty()
     }
 
-    /// Makes sure that it exists; with passive topology only looks.
-    pub(crate) async fn declare(&self, desk: &mut Desk<'_>, passive: bool) -> Result<()> {
+    /// Makes sure that it exists; with passive topology only looks. Whether it was made just now.
+    pub(crate) async fn declare(&self, desk: &mut Desk<'_>, passive: bool) -> Result<bool> {
         let name = self.name();
+        let made = match inspect(desk, &name).await {
+            Ok(_) => false,
+            Err(error) if error.kind() == ErrorKind::NotFound && !passive => true,
+            Err(error) => return Err(error),
+        };
         let exchange = name.clone();
         let options = ExchangeDeclareOptions { durable: true, passive, ..ExchangeDeclareOptions::default() };
         desk.call("declare delay", &name, |channel| async move {
@@ -75,7 +86,7 @@ impl Bucket {
         })
         .await?;
         if passive {
-            return Ok(());
+            return Ok(false);
         }
         let (queue, arguments) = (name.clone(), self.arguments());
         desk.call("declare delay", &name, |channel| async move {
@@ -88,7 +99,8 @@ impl Bucket {
             let (queue, exchange) = (both.as_str().into(), both.as_str().into());
             channel.queue_bind(queue, exchange, "".into(), QueueBindOptions::default(), FieldTable::default()).await
         })
-        .await
+        .await?;
+        Ok(made)
     }
 
     fn arguments(&self) -> FieldTable {

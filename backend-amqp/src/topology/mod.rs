@@ -45,9 +45,15 @@ impl Remembered {
         }
         let mut desk = Desk::new(link);
         if self.passive {
-            verify(&mut desk, topology).await?
+            verify(&mut desk, topology).await?;
         } else {
-            create(&mut desk, topology).await?
+            create(&mut desk, topology).await?;
+            let connection = desk.connection().await?;
+            let mut restored = self.restored.lock().await;
+            // The first declaration: there is nothing else to declare again on this connection.
+            if *restored == 0 {
+                *restored = connection;
+            }
         }
         self.lock().merge(topology);
         Ok(())
@@ -129,10 +135,10 @@ async fn create(desk: &mut Desk<'_>, topology: &Topology) -> Result<()> {
         declare_exchange(desk, exchange, false).await?;
     }
     for (queue, arguments) in queues? {
+        declare_queue(desk, &queue.name, &arguments).await?;
         if queue.dead_letter == DeadLetter::Park {
             declare_dead_letter_queue(desk, queue, &server).await?;
         }
-        declare_queue(desk, &queue.name, &arguments).await?;
     }
     for binding in &topology.bindings {
         let (queue, exchange) = (binding.queue.as_str().into(), binding.exchange.as_str().into());

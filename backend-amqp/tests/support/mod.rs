@@ -2,11 +2,14 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod node;
+
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use lapin::options::ExchangeDeleteOptions;
 use swarrot_amqp::AmqpBroker;
 use swarrot_core::topology::{Queue, Topology};
 use swarrot_core::{
@@ -35,6 +38,7 @@ pub async fn connect(url: &str) -> Result<AmqpBroker> {
 pub struct Bench {
     pub broker: AmqpBroker,
     pub queue: String,
+    url: String,
 }
 
 impl Bench {
@@ -47,21 +51,16 @@ impl Bench {
     }
 
     pub async fn with(test: &str, options: impl FnOnce(Queue) -> Queue) -> Self {
-        Self::connected(test, &url(), options).await
+        Self::at(test, &url(), options).await
     }
 
-    /// One whose connections have this name, by which the server can be told to close them.
-    pub async fn named(test: &str, options: impl FnOnce(Queue) -> Queue) -> (Self, String) {
-        let name = unique(test);
-        (Self::connected(test, &url_with(&format!("name={name}")), options).await, name)
-    }
-
-    async fn connected(test: &str, url: &str, options: impl FnOnce(Queue) -> Queue) -> Self {
+    /// One on another server.
+    pub async fn at(test: &str, url: &str, options: impl FnOnce(Queue) -> Queue) -> Self {
         let queue = unique(test);
         let broker = connect(url).await.expect("the server answers");
         let topology = Topology::new().queue(options(Queue::new(&queue)));
         broker.declare(&topology).await.expect("the queue is declared");
-        Self { broker, queue }
+        Self { broker, queue, url: url.to_owned() }
     }
 
     pub async fn provider(&self, prefetch: u16) -> Arc<dyn MessageProvider> {
@@ -89,7 +88,7 @@ impl Bench {
     /// Closes the broker, and deletes the queue over another.
     pub async fn end(self) {
         self.broker.close().await.expect("closed");
-        let broker = connect(&url()).await.expect("the server answers");
+        let broker = connect(&self.url).await.expect("the server answers");
         for queue in [format!("{}.dead", self.queue), self.queue] {
             broker.delete(&queue).await.expect("deleted");
         }
@@ -159,26 +158,11 @@ pub fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 pub async fn delete_exchange(exchange: &str) {
     let connection = lapin::Connection::connect(&lapin_url(), lapin::ConnectionProperties::default()).await;
     let channel = connection.expect("the server answers").create_channel().await.expect("a channel");
-    channel.exchange_delete(exchange.into(), Default::default()).await.expect("deleted");
+    channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await.expect("deleted");
 }
 
 /// The server's URL as lapin understands it.
 pub fn lapin_url() -> String {
     let url = url();
     if url.matches('/').count() == 2 { url + "/%2f" } else { url }
-}
-
-/// Runs the server's own command line tool. The tests that need it say so when it is missing.
-pub fn rabbitmqctl(arguments: &[&str]) {
-    let program = std::env::var("SWARROT_TEST_RABBITMQCTL").expect(
-        "set SWARROT_TEST_RABBITMQCTL to the command that administers the test server, such as \
-         'rabbitmqctl -n test@localhost'",
-    );
-    let mut words = program.split_whitespace();
-    let output = std::process::Command::new(words.next().expect("a command"))
-        .args(words)
-        .args(arguments)
-        .output()
-        .expect("rabbitmqctl runs");
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -48,6 +48,24 @@ impl State {
         Ok(())
     }
 
+    /// Checks that all of a topology exists as it is described, and creates nothing.
+    pub(crate) fn verify(&self, topology: &Topology) -> Result<()> {
+        let queues = queues(topology)?;
+        if let Some(missing) = self.check_exchanges(topology)?.into_keys().next() {
+            return Err(error::exchange_not_found(missing));
+        }
+        if let Some(missing) = self.check_queues(&queues)?.into_keys().next() {
+            return Err(error::queue_not_found(missing));
+        }
+        match topology.bindings.iter().find(|b| !self.exchanges.get(&b.exchange).is_some_and(|e| e.has(b))) {
+            None => Ok(()),
+            Some(missing) => {
+                let message = format!("no binding from {:?} by the key {:?}", missing.exchange, missing.routing_key);
+                Err(Error::new(ErrorKind::NotFound, message).with_target(&missing.queue))
+            }
+        }
+    }
+
     fn check_exchanges<'a>(&self, topology: &'a Topology) -> Result<HashMap<&'a str, ExchangeKind>> {
         let mut new = HashMap::new();
         for exchange in &topology.exchanges {

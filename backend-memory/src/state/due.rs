@@ -94,7 +94,7 @@ impl State {
             Return::Uncounted => entry.deliveries -= 1,
         }
         let Some(queue) = self.queues.get_mut(name) else { return };
-        let over = how != Return::Uncounted && queue.spec.delivery_limit.is_some_and(|limit| entry.deliveries >= limit);
+        let over = how != Return::Uncounted && queue.spec.delivery_limit.is_some_and(|limit| entry.deliveries > limit);
         if over {
             self.give_up(name, entry, GivenUp::TooManyDeliveries, now);
         } else {
@@ -115,7 +115,7 @@ impl State {
         let reason = match why {
             GivenUp::Expired => Reason::new("expired"),
             GivenUp::TooManyDeliveries => Reason::new(format!(
-                "delivered {} times without being settled, which is the queue's delivery limit",
+                "delivered {} times without being settled, more often than the queue's delivery limit",
                 entry.deliveries
             )),
         };

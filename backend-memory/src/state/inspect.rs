@@ -77,11 +77,10 @@ impl State {
         Ok(purged)
     }
 
-    /// `None` if nothing is in this queue, and else when something happens by itself that may change that.
-    pub(crate) fn busy(&mut self, name: &str, now: Instant) -> Result<Option<Option<Instant>>> {
+    /// Whether nothing is in this queue.
+    pub(crate) fn is_idle(&mut self, name: &str, now: Instant) -> Result<bool> {
         self.advance(name, now);
-        let busy = self.queue(name)?.total() > 0;
-        Ok(busy.then(|| self.next_due(name)))
+        Ok(self.queue(name)?.total() == 0)
     }
 
     pub(super) fn tell_if_idle(&self, name: &str) {

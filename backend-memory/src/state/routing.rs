@@ -30,10 +30,14 @@ impl Exchange {
     /// Adds a binding, unless it is there.
     pub(super) fn bind(&mut self, queue: &Arc<str>, binding: &Binding) {
         let key = &binding.routing_key;
-        if !self.bindings.iter().any(|b| b.queue == *queue && b.key == *key) {
+        if !self.has(binding) {
             let pattern = CompiledPattern::new(key);
             self.bindings.push(Bound { queue: Arc::clone(queue), key: key.clone(), pattern });
         }
+    }
+
+    pub(super) fn has(&self, binding: &Binding) -> bool {
+        self.bindings.iter().any(|b| *b.queue == *binding.queue && b.key == binding.routing_key)
     }
 
     pub(super) fn unbind_all(&mut self, queue: &str) {

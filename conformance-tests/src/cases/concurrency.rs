@@ -24,9 +24,6 @@ pub(super) const CASES: &[Case] = &[
 async fn competing_5000_by_50(cx: &Context) {
     let Setup { broker, queue, publisher, .. } = cx.setup().await;
     let ledger = cx.ledger();
-    for batch in bodies("m", 5000).chunks(500) {
-        ledger.publish(&*publisher, &queue, batch.to_vec()).await;
-    }
     let mut tasks = Vec::new();
     let done = Arc::new(Notify::new());
     for _ in 0..50 {
@@ -48,7 +45,15 @@ async fn competing_5000_by_50(cx: &Context) {
             }
         }));
     }
+    // All wait before there is anything: whoever came late would find the queue empty.
     let deadline = Instant::now() + PATIENCE * 3;
+    while broker.stats(&queue).await.expect("stats").providers.is_some_and(|waiting| waiting < 50) {
+        assert!(Instant::now() < deadline, "50 providers do not begin to receive");
+        sleep(ms(50)).await;
+    }
+    for batch in bodies("m", 5000).chunks(500) {
+        ledger.publish(&*publisher, &queue, batch.to_vec()).await;
+    }
     while ledger.outstanding() > 0 {
         assert!(Instant::now() < deadline, "50 providers on 5000 messages: {}", ledger.counts());
         sleep(ms(50)).await;

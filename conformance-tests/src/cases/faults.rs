@@ -89,6 +89,8 @@ async fn queue_deleted_under_provider(cx: &Context) {
             sent = sent || publisher.try_send(again.clone()).await.is_ok();
             match provider.up_to(1, ms(500)).await {
                 Ok(some) if some.is_empty() => {}
+                // It had been fetched before: it may still be handed out, but not settled.
+                Ok(some) if text(&some[0]) == "m-2" => {}
                 Ok(some) => break assert_eq!(text(&some[0]), "again", "what was in a deleted queue is gone"),
                 Err(error) if error.is_temporary() => sleep(ms(50)).await,
                 Err(error) => break assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}"),

@@ -20,7 +20,6 @@ pub(crate) enum Claim {
     Durable,
     Ordered,
     DeliveryCount,
-    RequeuePosition,
     Priority,
     Ttl,
     LengthLimit,
@@ -28,7 +27,6 @@ pub(crate) enum Claim {
     Browse,
     Delay,
     DeadLetter,
-    Network,
 }
 
 /// A fault that a harness can make, or not.
@@ -64,7 +62,6 @@ impl Claim {
             Self::Durable => claimed.durable,
             Self::Ordered => claimed.ordered,
             Self::DeliveryCount => claimed.delivery_count,
-            Self::RequeuePosition => claimed.requeue_position != swarrot_core::RequeuePosition::Unspecified,
             Self::Priority => claimed.max_priority.is_some(),
             Self::Ttl => claimed.ttl,
             Self::LengthLimit => claimed.length_limit,
@@ -72,7 +69,6 @@ impl Claim {
             Self::Browse => claimed.browse,
             Self::Delay => claimed.max_delay.is_some(),
             Self::DeadLetter => claimed.dead_letter,
-            Self::Network => claimed.network,
         }
     }
 
@@ -82,7 +78,6 @@ impl Claim {
             Self::Durable => "to survive a restart",
             Self::Ordered => "to keep the order",
             Self::DeliveryCount => "to count deliveries",
-            Self::RequeuePosition => "a place for requeued messages",
             Self::Priority => "priorities",
             Self::Ttl => "that messages expire",
             Self::LengthLimit => "a queue length limit",
@@ -90,7 +85,6 @@ impl Claim {
             Self::Browse => "to show messages without taking them",
             Self::Delay => "delays",
             Self::DeadLetter => "dead letters",
-            Self::Network => "a network",
         }
     }
 }

@@ -12,6 +12,10 @@ use crate::outcome::Reason;
 /// route the copy to further queues.
 const NOT_COPIED: [&str; 3] = ["CC", "BCC", "x-delay"];
 
+/// Bytes of headers in a copy. With what swarrot notes beside them they fit the smallest frame that a backend has
+/// (128 KiB), so that no message is too large to be parked.
+const MAX_COPIED: usize = 96 << 10;
+
 /// What the headers of a retried or parked message say about its failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -50,7 +54,8 @@ impl Message {
 
 impl Delivery {
     /// The copy that a backend publishes to try this delivery again: the retry count is one higher, the times and the
-    /// reason of the failure are noted, and where the message came from first.
+    /// reason of the failure are noted, and where the message came from first. Header values that would leave no room for
+    /// that, beyond 96 KiB in all, are replaced by a note of their size, the largest first.
     pub fn retry_copy(&self, reason: Option<&Reason>) -> Message {
         let mut copy = self.clean_copy();
         copy.headers.insert(names::RETRY_ATTEMPTS, i64::from(self.attempt()));
@@ -94,6 +99,7 @@ impl Delivery {
     fn clean_copy(&self) -> Message {
         let mut copy = self.message().clone();
         copy.headers.retain(|name, _| !is_bookkeeping(name) && !NOT_COPIED.contains(&name));
+        leave_out_oversized(&mut copy.headers);
         copy.headers.insert(names::EXCHANGE, self.exchange());
         copy.headers.insert(names::ROUTING_KEY, self.routing_key());
         // The broker compares it with the connection's user, who may be another than the first publisher.
@@ -107,6 +113,20 @@ impl Delivery {
 fn is_bookkeeping(name: &str) -> bool {
     const PREFIXES: [&str; 5] = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Puts a note in the place of the largest values, as long as there is too much in all.
+fn leave_out_oversized(headers: &mut Headers) {
+    let mut sizes: Vec<_> = headers.iter().map(|(name, value)| (value.size(), name.to_owned())).collect();
+    let mut total: usize = sizes.iter().map(|(size, name)| size + name.len()).sum();
+    sizes.sort_unstable();
+    while total > MAX_COPIED
+        && let Some((size, name)) = sizes.pop()
+    {
+        let note = Value::String(format!("[{size} bytes left out]"));
+        total = total.saturating_sub(size) + note.size();
+        headers.insert(name, note);
+    }
 }
 
 fn note_failure(headers: &mut Headers, reason: Option<&Reason>) {
@@ -155,6 +175,18 @@ mod tests {
         let copy = delivery(foreign).retry_copy(None);
         let names: Vec<_> = copy.headers.iter().map(|(name, _)| name).filter(|n| !n.starts_with("swarrot_")).collect();
         assert_eq!(names, ["x-custom"]);
+    }
+
+    #[test]
+    fn headers_that_leave_no_room_are_noted() {
+        let huge = Message::new("b")
+            .header("large", "x".repeat(70 << 10))
+            .header("larger", Value::List(vec![Value::from("y".repeat(80 << 10))]))
+            .header("small", "kept");
+        let copy = delivery(huge).dead_letter_copy(&Reason::new("too large"));
+        assert_eq!(copy.headers.get("larger"), Some(&Value::from("[81921 bytes left out]")));
+        assert_eq!(copy.headers.get("large").map(Value::size), Some(70 << 10));
+        assert_eq!(copy.headers.get("small"), Some(&Value::from("kept")));
     }
 
     #[test]

@@ -90,21 +90,23 @@ impl Value {
         deepest
     }
 
-    /// The size of its content in bytes: text and bytes by their length, numbers as eight, containers as the sum of
-    /// what is in them.
+    /// The size of its content in bytes: text and bytes by their length, numbers as eight, what is empty as
+    /// one, containers as the sum of what is in them and one.
     pub fn size(&self) -> usize {
         let mut size = 0;
         let mut open = vec![self];
         while let Some(value) = open.pop() {
             match value {
-                Self::Null => {}
-                Self::Bool(_) => size += 1,
+                Self::Null | Self::Bool(_) => size += 1,
                 Self::Int(_) | Self::Float(_) | Self::Timestamp(_) => size += 8,
                 Self::String(s) => size += s.len(),
                 Self::Bytes(b) => size += b.len(),
-                Self::List(items) => open.extend(items),
+                Self::List(items) => {
+                    size += 1;
+                    open.extend(items);
+                }
                 Self::Map(items) => {
-                    size += items.keys().map(String::len).sum::<usize>();
+                    size += 1 + items.keys().map(String::len).sum::<usize>();
                     open.extend(items.values());
                 }
             }
@@ -165,6 +167,7 @@ mod tests {
     #[test]
     fn size_sums_names_and_content() {
         let map = BTreeMap::from([("four".to_owned(), Value::from("five5"))]);
-        assert_eq!(Value::List(vec![Value::Map(map), Value::Int(7)]).size(), 4 + 5 + 8);
+        assert_eq!(Value::List(vec![Value::Map(map), Value::Int(7)]).size(), 1 + 1 + 4 + 5 + 8);
+        assert_eq!(Value::List(vec![Value::Null; 100]).size(), 101, "nothing is free");
     }
 }

@@ -105,7 +105,7 @@ pub struct Queue {
     pub message_ttl: Option<Duration>,
     /// How many messages may wait in it; beyond, publishes are refused.
     pub max_length: Option<u64>,
-    /// How often the broker may deliver a message before it parks it, where the broker counts.
+    /// How often a message may come back to the broker before it is parked, where the broker counts.
     pub delivery_limit: Option<u32>,
     /// Further arguments of the backend's own, such as `x-single-active-consumer`.
     pub arguments: BTreeMap<String, Value>,
@@ -122,7 +122,7 @@ pub enum QueueKind {
 }
 
 impl Queue {
-    /// Deliveries after which the broker parks a message, unless told otherwise: 100.
+    /// How often a message may come back before the broker parks it, unless told otherwise: 100.
     ///
     /// It is the last resort against a message that kills every worker before it can settle; the worker's own limit is
     /// lower.
@@ -177,7 +177,7 @@ impl Queue {
         self
     }
 
-    /// Parks a message once the broker has delivered it more often than this; `None` never does.
+    /// Parks a message once it has come back to the broker more often than this; `None` never does.
     pub fn delivery_limit(mut self, limit: impl Into<Option<u32>>) -> Self {
         self.delivery_limit = limit.into();
         self

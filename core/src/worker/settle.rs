@@ -3,6 +3,7 @@
 //! Acks and what else is quick go in one call at a time; what finishes meanwhile rides in the next. Retries and rejects,
 //! which wait until their copies are confirmed, go in calls of their own, several at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
-use crate::settlement::Settlement;
+use crate::settlement::{SettleError, Settlement};
 
 /// Settlements that wait, and those under way.
 pub(super) struct Settling {
@@ -113,20 +114,18 @@ async fn until_settled(shared: Arc<Shared>, mut settlements: Vec<Settlement>, mu
 /// Settles once, and counts what became of each.
 async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
     let mut attempt = Attempt { done: Vec::with_capacity(settlements.len()), failed: Vec::new() };
-    let failures = match shared.provider.settle(&settlements).await {
-        Ok(()) => Vec::new(),
-        Err(error) => error.into_failures(),
-    };
+    let result = shared.provider.settle(&settlements).await;
+    let failures: HashMap<_, _> = result.err().map(SettleError::into_failures).into_iter().flatten().collect();
     for settlement in settlements {
-        let failure = failures.iter().find(|(receipt, _)| *receipt == settlement.receipt);
-        match failure {
+        match failures.get(&settlement.receipt) {
             None => shared.counters.settled(&settlement.outcome),
-            Some((_, error)) if is_lost(error) => {
+            Some(error) if is_lost(error) => {
                 shared.counters.lost.add(1);
                 debug!(receipt = ?settlement.receipt, "the delivery was lost before it was settled; it comes again");
             }
-            Some((receipt, error)) => {
+            Some(error) => {
                 shared.counters.settle_failures.add(1);
+                let receipt = settlement.receipt;
                 warn!(queue = shared.provider.queue(), ?receipt, %error, "not settled yet; it is tried again");
                 attempt.failed.push(or_park(settlement, error));
                 continue;

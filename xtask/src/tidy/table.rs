@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use swarrot_amqp::AmqpBroker;
 use swarrot_core::topology::QueueKind;
 use swarrot_core::{Broker, Capabilities};
 use swarrot_memory::{MemoryBroker, Profile};
@@ -18,10 +19,19 @@ const README: &str = "README.md";
 /// A column: what it is, and what it can do on each version of the server that makes a difference, the oldest first.
 type Column = (&'static str, Vec<(&'static str, Capabilities)>);
 
+/// Where capabilities may change.
+const RABBITMQ_VERSIONS: [&str; 4] = ["3.10", "3.13", "4.0", "4.3"];
+
 fn columns() -> Vec<Column> {
+    let rabbitmq = |kind| RABBITMQ_VERSIONS.map(|version| (version, AmqpBroker::capabilities_on(kind, version))).into();
     let memory = |profile| MemoryBroker::builder().profile(profile).build().capabilities(QueueKind::Quorum);
     let streams = Profile::Streams { lease: Profile::DEFAULT_LEASE };
-    vec![("memory", vec![("", memory(Profile::Amqp))]), ("memory, as streams", vec![("", memory(streams))])]
+    vec![
+        ("RabbitMQ, quorum queue", rabbitmq(QueueKind::Quorum)),
+        ("RabbitMQ, classic queue", rabbitmq(QueueKind::Classic)),
+        ("memory", vec![("", memory(Profile::Amqp))]),
+        ("memory, as streams", vec![("", memory(streams))]),
+    ]
 }
 
 /// Writes the table, or says that it is due.

@@ -1,8 +1,6 @@
 //! Publish, receive, settle.
 
-mod common;
-
-use common::{NOW, both, declare, one, provider, secs, send, send_all, settle, settle_kind, take, with_queue};
+use crate::common::{NOW, both, declare, one, provider, secs, send, send_all, settle, settle_kind, take, with_queue};
 use swarrot_core::message::names;
 use swarrot_core::topology::Queue;
 use swarrot_core::{Broker, ConnectionState, ErrorKind, Message, MessagePublisherExt, Outcome, Outgoing, Settlement};
@@ -55,6 +53,12 @@ async fn another_providers_receipt_is_stale() {
     let (mine, theirs) = (provider(&broker, "q").await, provider(&broker, "q").await);
     let delivery = one(&mine).await;
     assert_eq!(settle_kind(&theirs, &delivery, Outcome::Ack).await, ErrorKind::Stale);
+    // Nor does one that only looks alike settle it.
+    let receipt = delivery.receipt();
+    for alike in [swarrot_core::Receipt::new(receipt.high(), receipt.low() + 1), receipt.nest(0)] {
+        let error = mine.settle(&[Settlement::new(alike, Outcome::Ack)]).await.expect_err("not held");
+        assert!(error.is_all(ErrorKind::Stale));
+    }
     settle(&mine, &delivery, Outcome::Ack).await.expect("ack");
 }
 
@@ -69,7 +73,7 @@ async fn only_what_is_named_is_settled() {
     let error = provider.settle(&settlements).await.expect_err("one is stale");
     assert_eq!(error.failures().iter().map(|(r, e)| (*r, e.kind())).collect::<Vec<_>>(), [(stale, ErrorKind::Stale)]);
     provider.close().await.expect("close");
-    let left = broker.peek("q", common::max(9)).await.expect("peek");
+    let left = broker.peek("q", crate::common::max(9)).await.expect("peek");
     assert_eq!(left.iter().map(|m| &m.body[..]).collect::<Vec<_>>(), [b"b"]);
 }
 
@@ -85,7 +89,7 @@ async fn a_retry_is_a_new_attempt_after_its_delay() {
         assert!(take(&provider, 1).await.is_empty());
         assert_eq!(broker.stats("q").await.expect("stats").delayed, Some(1));
         let start = tokio::time::Instant::now();
-        let again = provider.receive(common::max(1), secs(7200)).await.expect("receive").remove(0);
+        let again = provider.receive(crate::common::max(1), secs(7200)).await.expect("receive").remove(0);
         assert_eq!(start.elapsed(), secs(3600));
         assert_eq!((again.attempt(), again.delivery_count(), again.redelivered()), (2, Some(1), false));
         assert_eq!(again.id(), first.id());
@@ -116,13 +120,13 @@ async fn after_close_everything_says_so() {
     let broker = with_queue().await;
     send_all(&broker, "q", ["a", "b"]).await;
     let provider = provider(&broker, "q").await;
-    let publisher = common::publisher(&broker, "").await;
+    let publisher = crate::common::publisher(&broker, "").await;
     let delivery = one(&provider).await;
     provider.close().await.expect("close");
     provider.close().await.expect("close again");
     assert_eq!(provider.connection(), ConnectionState::Closed);
     assert_eq!(settle_kind(&provider, &delivery, Outcome::Ack).await, ErrorKind::Closed);
-    assert_eq!(provider.receive(common::max(1), NOW).await.expect_err("closed").kind(), ErrorKind::Closed);
+    assert_eq!(provider.receive(crate::common::max(1), NOW).await.expect_err("closed").kind(), ErrorKind::Closed);
     let extended = provider.extend(&[delivery.receipt()]).await.expect_err("closed");
     assert!(extended.is_all(ErrorKind::Closed));
     assert_eq!(
@@ -134,8 +138,8 @@ async fn after_close_everything_says_so() {
     let error = publisher.publish_one(Outgoing::new("q", Message::new(""))).await.expect_err("closed");
     assert_eq!(error.kind(), ErrorKind::Closed);
     // It went back, uncounted, at its place.
-    let other = common::provider(&broker, "q").await;
+    let other = crate::common::provider(&broker, "q").await;
     let got = take(&other, 2).await;
-    assert_eq!(common::bodies(&got), ["a", "b"]);
+    assert_eq!(crate::common::bodies(&got), ["a", "b"]);
     assert_eq!((got[0].redelivered(), got[0].delivery_count()), (true, Some(1)));
 }

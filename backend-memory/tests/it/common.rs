@@ -1,5 +1,4 @@
 //! What the tests share.
-#![expect(dead_code, reason = "each test file uses some of it")]
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;

@@ -1,0 +1,119 @@
+//! Which delay queues are there, for one channel of a publisher, and the declaration of those that are not.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use swarrot_core::{Error, ErrorKind, Result};
+use tokio::time::Instant;
+
+use super::task::Wiring;
+use crate::topology::delay::Bucket;
+use crate::topology::{Desk, inspect};
+
+/// How old a quorum queue must be before a confirmation of its is to be trusted. RabbitMQ writes down the name of a new
+/// one a second late; a server that is killed before forgets its content (seen on 3.10).
+const RIPE: Duration = Duration::from_millis(1500);
+/// Declarations at one time; each takes a channel.
+const AT_ONCE: usize = 16;
+/// Targets that are known to exist; beyond, they are looked up anew.
+const TARGETS: usize = 4096;
+
+/// A delay queue, and where its messages go on to.
+type Way = (Bucket, String);
+type Declaring = Pin<Box<dyn Future<Output = (Way, Result<Instant>)> + Send>>;
+
+/// What is known to be there.
+pub(super) struct Delays {
+    wiring: Arc<Wiring>,
+    /// With the time from which each is old enough.
+    buckets: HashMap<Bucket, Instant>,
+    targets: HashSet<String>,
+    declaring: FuturesUnordered<Declaring>,
+    /// The messages that wait for a declaration.
+    waiting: HashMap<Way, Vec<u64>>,
+}
+
+impl Delays {
+    pub(super) fn new(wiring: Arc<Wiring>) -> Self {
+        Self {
+            wiring,
+            buckets: HashMap::new(),
+            targets: HashSet::new(),
+            declaring: FuturesUnordered::new(),
+            waiting: HashMap::new(),
+        }
+    }
+
+    /// Whether a message for this target may be sent to this delay queue.
+    pub(super) fn are_there(&self, bucket: &Bucket, target: &str) -> bool {
+        self.buckets.contains_key(bucket) && (!bucket.to_queues() || self.targets.contains(target))
+    }
+
+    /// Begins to make sure of them for this message; false if too much is under way.
+    pub(super) fn begin(&mut self, bucket: &Bucket, target: &str, id: u64) -> bool {
+        let way = (bucket.clone(), target.to_owned());
+        if let Some(waiting) = self.waiting.get_mut(&way) {
+            waiting.push(id);
+            return true;
+        }
+        if self.declaring.len() >= AT_ONCE {
+            return false;
+        }
+        self.waiting.insert(way.clone(), vec![id]);
+        let wiring = Arc::clone(&self.wiring);
+        self.declaring.push(Box::pin(async move {
+            let result = declare(&wiring, &way).await;
+            (way, result)
+        }));
+        true
+    }
+
+    /// Waits for a declaration, and says which messages waited for it.
+    ///
+    /// Cancel safe.
+    pub(super) async fn done(&mut self) -> (Vec<u64>, Result<()>) {
+        let Some((way, result)) = self.declaring.next().await else { return std::future::pending().await };
+        let waiting = self.waiting.remove(&way).unwrap_or_default();
+        let result = result.map(|ripe| {
+            if self.targets.len() >= TARGETS {
+                self.targets.clear();
+            }
+            self.targets.insert(way.1);
+            // Of several that looked at the same time, the one that made it knows best.
+            let known = self.buckets.entry(way.0).or_insert(ripe);
+            *known = ripe.max(*known);
+        });
+        (waiting, result)
+    }
+
+    /// When a confirmation of this delay queue may be trusted, if not yet.
+    pub(super) fn ripe_at(&self, bucket: &Bucket, now: Instant) -> Option<Instant> {
+        self.buckets.get(bucket).copied().filter(|ripe| *ripe > now)
+    }
+
+    /// The server may have been another since.
+    pub(super) fn forget(&mut self) {
+        self.buckets.clear();
+        self.targets.clear();
+    }
+}
+
+/// Makes sure that a delay queue exists, and the queue to which it leads; from when on the former is old enough.
+async fn declare(wiring: &Wiring, (bucket, target): &Way) -> Result<Instant> {
+    let mut desk = Desk::new(&wiring.receive);
+    let made = bucket.declare(&mut desk, wiring.remembered.is_passive()).await?;
+    let ripe = if made { Instant::now() + RIPE } else { Instant::now() };
+    if bucket.to_queues() {
+        inspect(&mut desk, target).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(ErrorKind::Unroutable, "no queue has this name; declare it first")
+                .with_target(target)
+                .with_source(error),
+            _ => error,
+        })?;
+    }
+    Ok(ripe)
+}
