@@ -11,9 +11,7 @@ use support::{
 };
 use swarrot_conformance::proxy::Proxy;
 use swarrot_core::topology::{Queue, Topology};
-use swarrot_core::{
-    Broker as _, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, PublisherOptions,
-};
+use swarrot_core::{Broker as _, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, PublisherOptions};
 
 #[tokio::test]
 async fn after_a_flush_the_queue_comes_back() {

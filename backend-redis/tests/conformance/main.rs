@@ -59,11 +59,6 @@ impl Harness for Redis {
         (self.servers)().run(&add).await.map(drop)
     }
 
-    async fn delay_objects(&self) -> Result<Option<usize>, BoxError> {
-        // A delay needs no object of its own: all that a queue holds back is in one sorted set.
-        Ok(None)
-    }
-
     fn faults(&self) -> Faults {
         (self.servers)().faults
     }

@@ -9,8 +9,8 @@ use redis::{Cmd, FromRedisValue};
 use swarrot_conformance::brokers::{Redis, Start};
 use swarrot_core::topology::{Queue, Topology};
 use swarrot_core::{
-    Broker, Delivery, ErrorKind, Message, MessageProvider, MessagePublisher, MessagePublisherExt as _, Outcome, Outgoing,
-    ProviderOptions, PublisherOptions, Result, SettleError, Settlement,
+    Broker, Delivery, ErrorKind, Message, MessageProvider, MessagePublisher, MessagePublisherExt as _, Outcome,
+    Outgoing, ProviderOptions, PublisherOptions, Result, SettleError, Settlement,
 };
 use swarrot_redis::RedisBroker;
 use tokio::time::Instant;
@@ -107,12 +107,20 @@ pub(crate) async fn nothing(provider: &dyn MessageProvider) {
     assert!(some.is_empty(), "{some:?}");
 }
 
-pub(crate) async fn settle(provider: &dyn MessageProvider, delivery: &Delivery, outcome: Outcome) -> Result<(), SettleError> {
+pub(crate) async fn settle(
+    provider: &dyn MessageProvider,
+    delivery: &Delivery,
+    outcome: Outcome,
+) -> Result<(), SettleError> {
     provider.settle(&[Settlement::new(delivery.receipt(), outcome)]).await
 }
 
 /// Settles, and answers with the kind of the failure.
-pub(crate) async fn settle_kind(provider: &dyn MessageProvider, delivery: &Delivery, outcome: Outcome) -> Option<ErrorKind> {
+pub(crate) async fn settle_kind(
+    provider: &dyn MessageProvider,
+    delivery: &Delivery,
+    outcome: Outcome,
+) -> Option<ErrorKind> {
     settle(provider, delivery, outcome).await.err().map(|error| error.failures()[0].1.kind())
 }
 
