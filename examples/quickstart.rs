@@ -3,7 +3,6 @@
 //! ```text
 //! cargo run --example quickstart                                    # embedded, needs nothing
 //! cargo run --example quickstart -- amqp://guest:guest@localhost/   # the same on RabbitMQ
-//! cargo run --example quickstart -- redis://localhost/              # the same on Redis
 //! ```
 
 use std::time::Duration;
