@@ -8,6 +8,7 @@ mod held;
 mod reader;
 mod session;
 mod settle;
+mod upkeep;
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -8,7 +8,7 @@ use swarrot_core::{DeadLetter, Delivery, Error, Outcome, Reason, Receipt, Result
 use tokio::time::Instant;
 
 use super::held::Row;
-use super::session::too_often;
+use super::upkeep::too_often;
 use super::{Phase, Shared};
 use crate::config::MAX_DELAY;
 use crate::convert::encode;

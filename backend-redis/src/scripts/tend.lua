@@ -5,11 +5,15 @@
 -- dead-letter mode and delivery limit, entries taken (id, count of deliveries, fields). Nothing if there is no such queue.
 local spec = redis.call('HMGET', KEYS[1], 'kind', 'dead_letter', 'delivery_limit')
 if not spec[1] then return {} end
+-- A sign of life, which makes the provider known as well: a look at what is pending for it behind an id that no entry has.
+-- The highest id of all would not do: within the server it means new entries.
+redis.call('XREADGROUP', 'GROUP', GROUP, ARGV[1], 'COUNT', 1, 'STREAMS', KEYS[2], '18446744073709551615-0')
 local now = now_ms()
 
 local chunk, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, 1)
 while #due > 0 and chunk > 0 and bytes > 0 do
+  local moved = 0
   for _, member in ipairs(due) do
     local length = tonumber(string.sub(member, 17, 24), 16)
     local added = redis.pcall('XADD', KEYS[2], '*', 'swarrot', string.sub(member, 25, 24 + length), 'body',
@@ -19,9 +23,10 @@ while #due > 0 and chunk > 0 and bytes > 0 do
       bytes = 0
       break
     end
-    redis.call('ZREM', KEYS[4], member)
-    chunk, bytes = chunk - 1, bytes - #member
+    moved, chunk, bytes = moved + 1, chunk - 1, bytes - #member
   end
+  -- They were the first, in this order.
+  if moved > 0 then redis.call('ZREMRANGEBYRANK', KEYS[4], 0, moved - 1) end
   -- A few at a time: they are all in memory at once.
   due = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, math.min(chunk, 10))
 end
