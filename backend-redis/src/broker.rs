@@ -10,8 +10,8 @@ use redis::cmd;
 use swarrot_core::message::names;
 use swarrot_core::topology::{QueueKind, Topology, check_name};
 use swarrot_core::{
-    Broker, BrokerUrl, Capabilities, Error, Message, MessageProvider, MessagePublisher, ProviderOptions,
-    PublisherOptions, QueueStats, Result, ServerInfo, async_trait,
+    Broker, BrokerUrl, Capabilities, Message, MessageProvider, MessagePublisher, ProviderOptions, PublisherOptions,
+    QueueStats, Result, ServerInfo, async_trait,
 };
 use tracing::warn;
 
@@ -247,8 +247,8 @@ impl Broker for RedisBroker {
 
     async fn ping(&self) -> Result<()> {
         let core = self.open()?;
-        let answer: Result<String, _> = core.settle.ask_any(&cmd("PING")).await;
-        answer.map(drop).map_err(|error| Error::from(error).with_operation("ping"))
+        let answer: Result<String> = core.settle.ask_any(&cmd("PING")).await;
+        answer.map(drop).map_err(|error| error.with_operation("ping"))
     }
 
     async fn close(&self) -> Result<()> {

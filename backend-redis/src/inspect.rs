@@ -27,7 +27,7 @@ pub(crate) async fn stats(core: &Core, queue: &str) -> Result<QueueStats> {
     for keys in [&keys, &dead] {
         script.key(&keys.queue).key(&keys.stream).key(&keys.delayed);
     }
-    let counts: Vec<i64> = core.settle.script(script.arg(silent)).await?;
+    let counts: Vec<i64> = core.settle.ask(script.arg(silent)).await?;
     let [ready, unsettled, delayed, parked, providers] = counts.as_slice() else {
         return Err(error::queue_not_found(queue));
     };
@@ -45,7 +45,7 @@ pub(crate) async fn peek(core: &Core, queue: &str, max: NonZeroUsize) -> Result<
     let keys = keys(core, queue);
     let mut script = scripts::PEEK.prepare_invoke();
     script.key(&keys.all());
-    let answer: Reply = core.settle.script(script.arg(max.get().min(MAX_PEEK))).await?;
+    let answer: Reply = core.settle.ask(script.arg(max.get().min(MAX_PEEK))).await?;
     let Reply::Array(entries) = answer else { return Err(error::queue_not_found(queue)) };
     let message = |entry: Reply| {
         let Reply::Array(parts) = entry else { return None };
@@ -61,7 +61,7 @@ pub(crate) async fn purge(core: &Core, queue: &str) -> Result<u64> {
     loop {
         let mut script = scripts::PURGE.prepare_invoke();
         script.key(&keys.all());
-        let answer: Vec<Reply> = core.settle.script(script.arg(PURGE_CHUNK).arg(&upto)).await?;
+        let answer: Vec<Reply> = core.settle.ask(script.arg(PURGE_CHUNK).arg(&upto)).await?;
         let [Reply::Int(deleted), end] = answer.as_slice() else { return Err(error::queue_not_found(queue)) };
         let deleted = u64::try_from(*deleted).unwrap_or(0);
         if deleted == 0 {

@@ -103,7 +103,9 @@ async fn a_publish_whose_answer_is_lost_is_there_once() {
         proxy.cut_after(swarrot_conformance::proxy::Direction::ToClient, i / 2);
         let batch = (0..10).map(|j| Outgoing::new("q", Message::new(format!("{i}-{j}"))));
         let results = publisher.publish(&batch.collect::<Vec<_>>()).await;
-        results.into_iter().for_each(|result| result.expect("waits out the cut"));
+        for result in results {
+            result.expect("waits out the cut");
+        }
     }
     let provider = provider(&broker, "q", 300).await;
     let mut bodies: Vec<String> = take(&*provider, 201).await.iter().map(body).collect();
@@ -192,7 +194,9 @@ async fn a_dead_server_is_asked_seldom() {
     println!("tries to connect in 8 s: {tries}, by a provider and a publisher; errors told: {errors}");
     assert!((2..=40).contains(&tries) && errors > 0, "{tries} tries, {errors} errors told");
     server.restart().expect("restarts");
-    publishing.await.expect("no panic").into_iter().for_each(|result| result.expect("waited it out"));
+    for result in publishing.await.expect("no panic") {
+        result.expect("waited it out");
+    }
     assert_eq!(take(&*provider, 10).await.len(), 10);
     drop(broker);
 }

@@ -32,7 +32,9 @@ async fn publish(publisher: &dyn MessagePublisher, count: usize, batch: usize, d
                 delay.map_or(outgoing.clone(), |delay| outgoing.delay(delay))
             })
             .collect();
-        publisher.publish(&messages).await.into_iter().for_each(|result| result.expect("publishes"));
+        for result in publisher.publish(&messages).await {
+            result.expect("publishes");
+        }
         left -= size;
     }
 }
@@ -49,9 +51,12 @@ async fn consume(provider: &dyn MessageProvider, count: usize, batch: usize) {
     }
 }
 
+/// An entry of the server's log of slow commands: number, time, duration in microseconds, the command, client and its name.
+type Slow = (u64, u64, u64, Vec<Vec<u8>>, String, String);
+
 /// The longest run of a command since the last reset, in microseconds, with its name.
 async fn slowest(server: &Redis) -> (u64, String) {
-    let entries: Vec<(u64, u64, u64, Vec<Vec<u8>>, String, String)> = run(server, &words("SLOWLOG GET 1000")).await;
+    let entries: Vec<Slow> = run(server, &words("SLOWLOG GET 1000")).await;
     let slowest = entries.into_iter().max_by_key(|entry| entry.2);
     slowest.map_or((0, String::new()), |entry| {
         (entry.2, entry.3.iter().take(2).map(|word| String::from_utf8_lossy(word) + " ").collect())
@@ -71,7 +76,7 @@ async fn round_trips_follow_the_batch() {
         let count = 1000;
         let before = calls(&server, &["evalsha"]).await;
         publish(&*publisher, count, batch.into(), None).await;
-        let publishes = calls(&server, &["evalsha"]).await - before;
+        let sends = calls(&server, &["evalsha"]).await - before;
         let provider = provider(&broker, "q", batch).await;
         let before = (calls(&server, &["xreadgroup"]).await, calls(&server, &["evalsha"]).await);
         consume(&*provider, count, batch.into()).await;
@@ -81,12 +86,12 @@ async fn round_trips_follow_the_batch() {
         println!(
             "batches of {batch}: round trips for each message: publish {:.3}, read {:.3}, scripts to settle and look after \
              the queue {:.3}",
-            each(publishes),
+            each(sends),
             each(reads),
             each(scripts)
         );
         let expected = count as u64 / u64::from(batch);
-        assert_eq!(publishes, expected);
+        assert_eq!(sends, expected);
         // Ends of waits, the beginning and the end aside.
         assert!(reads <= expected + 30 && scripts <= expected + 30, "{reads} reads, {scripts} scripts");
         provider.close().await.expect("closes");

@@ -123,8 +123,31 @@ impl Link {
         self.judge(epoch, answer).await
     }
 
-    /// Runs a command that any node of a cluster can answer.
-    pub(crate) async fn ask_any<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
+    /// Runs a script that may be repeated; once more if the connection broke, since the next one mostly works.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
+        match self.script(script).await {
+            Err(CallError::Unanswered(_)) => Ok(self.script(script).await?),
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Runs a command that any node of a cluster can answer, and that may be repeated.
+    pub(crate) async fn ask_any<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        match self.try_any(command).await {
+            Err(CallError::Unanswered(_)) => Ok(self.try_any(command).await?),
+            answer => Ok(answer?),
+        }
+    }
+
+    /// Runs a command that may be repeated.
+    pub(crate) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
+        match self.try_command(command).await {
+            Err(CallError::Unanswered(_)) => Ok(self.try_command(command).await?),
+            answer => Ok(answer?),
+        }
+    }
+
+    async fn try_any<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
         let (epoch, connection) = self.get().await.map_err(CallError::NotDone)?;
         let answer = match connection {
             Conn::Single(mut connection) => command.query_async(&mut connection).await,
@@ -137,8 +160,7 @@ impl Link {
         self.judge(epoch, answer).await
     }
 
-    /// Runs a command.
-    pub(crate) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
+    async fn try_command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
         let (epoch, mut connection) = self.get().await.map_err(CallError::NotDone)?;
         let answer = command.query_async(&mut connection).await;
         self.judge(epoch, answer).await

@@ -5,7 +5,6 @@ use swarrot_core::{Error, ErrorKind, Result};
 
 use super::Link;
 use crate::config::{Config, Mode};
-use crate::error::CallError;
 
 /// The oldest version that works: what was deleted and is still pending is cleaned up from there on.
 const OLDEST: (u32, u32) = (7, 0);
@@ -28,12 +27,12 @@ impl Server {
     pub(crate) async fn ask(link: &Link, config: &Config) -> Result<Self> {
         let info = match link.ask_any::<InfoDict>(cmd("INFO").arg("all")).await {
             Ok(info) => info,
-            Err(CallError::NotDone(error)) if error.kind() == ErrorKind::AccessRefused && is_permission(&error) => {
+            Err(error) if error.kind() == ErrorKind::AccessRefused && is_permission(&error) => {
                 // A user without the right to ask. The worst is assumed.
                 let warning = "the user may not run INFO: whether messages survive a restart is not known";
                 return Ok(Self { product: "Redis".into(), warnings: vec![warning.into()], ..Self::default() });
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         let text = |name: &str| info.get::<String>(name).unwrap_or_default();
         let valkey = text("server_name") == "valkey";

@@ -1,6 +1,6 @@
 //! A message's properties and headers, with how it was routed, as one field of a stream's entry.
 //!
-//! The format is MessagePack, a map from short names: other programs can read and write it. What is missing is empty.
+//! The format is `MessagePack`, a map from short names: other programs can read and write it. What is missing is empty.
 //!
 //! | name | what |
 //! |---|---|

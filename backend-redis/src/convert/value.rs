@@ -1,5 +1,5 @@
-//! Values of headers as MessagePack. Each kind of value has a type of MessagePack of its own, so that it comes out as it
-//! went in; points in time are MessagePack's timestamps.
+//! Values of headers as `MessagePack`. Each kind of value has a type there of its own, so that it comes out as it
+//! went in; points in time are its timestamps.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use rmp::Marker;
 use rmp::encode::{self as mp, ByteBuf};
 use swarrot_core::Value;
 
-/// MessagePack's own type for points in time.
+/// The format's own type for points in time.
 const TIMESTAMP: i8 = -1;
 /// Ours for points in time that are too far away for that.
 const FAR_TIMESTAMP: i8 = 1;
 
 // Writing to memory does not fail, which the types of `rmp` say: its error has no value.
-fn written<T>(result: Result<T, mp::ValueWriteError<std::convert::Infallible>>) {
+fn written<T>(result: &Result<T, mp::ValueWriteError<std::convert::Infallible>>) {
     debug_assert!(result.is_ok(), "memory takes all bytes");
 }
 
@@ -23,26 +23,27 @@ fn length(length: usize) -> u32 {
 }
 
 pub(super) fn text(out: &mut ByteBuf, text: &str) {
-    written(mp::write_str(out, text));
+    written(&mp::write_str(out, text));
 }
 
 pub(super) fn map_len(out: &mut ByteBuf, count: usize) {
-    written(mp::write_map_len(out, length(count)));
+    written(&mp::write_map_len(out, length(count)));
 }
 
 /// Encodes a value, whose depth was checked before.
 pub(super) fn encode(out: &mut ByteBuf, value: &Value) {
     match value {
-        Value::Null => out.as_mut_vec().push(Marker::Null.to_u8()),
         Value::Bool(yes) => out.as_mut_vec().push(if *yes { Marker::True } else { Marker::False }.to_u8()),
-        Value::Int(number) => written(mp::write_sint(out, *number)),
-        Value::Float(number) => written(mp::write_f64(out, *number)),
+        Value::Int(number) => written(&mp::write_sint(out, *number)),
+        Value::Float(number) => written(&mp::write_f64(out, *number)),
         Value::String(string) => text(out, string),
-        Value::Bytes(bytes) => written(mp::write_bin(out, bytes)),
+        Value::Bytes(bytes) => written(&mp::write_bin(out, bytes)),
         Value::Timestamp(seconds) => timestamp(out, *seconds),
         Value::List(items) => {
-            written(mp::write_array_len(out, length(items.len())));
-            items.iter().for_each(|item| encode(out, item));
+            written(&mp::write_array_len(out, length(items.len())));
+            for item in items {
+                encode(out, item);
+            }
         }
         Value::Map(items) => {
             map_len(out, items.len());
@@ -51,7 +52,7 @@ pub(super) fn encode(out: &mut ByteBuf, value: &Value) {
                 encode(out, item);
             }
         }
-        // Kinds that are new to this backend.
+        // Nothing, and kinds of values that are new to this backend.
         _ => out.as_mut_vec().push(Marker::Null.to_u8()),
     }
 }
@@ -59,16 +60,16 @@ pub(super) fn encode(out: &mut ByteBuf, value: &Value) {
 fn timestamp(out: &mut ByteBuf, seconds: u64) {
     match u32::try_from(seconds) {
         Ok(seconds) => {
-            written(mp::write_ext_meta(out, 4, TIMESTAMP));
+            written(&mp::write_ext_meta(out, 4, TIMESTAMP));
             out.as_mut_vec().extend(seconds.to_be_bytes());
         }
         Err(_) if i64::try_from(seconds).is_ok() => {
-            written(mp::write_ext_meta(out, 12, TIMESTAMP));
+            written(&mp::write_ext_meta(out, 12, TIMESTAMP));
             out.as_mut_vec().extend([0; 4]);
             out.as_mut_vec().extend(seconds.to_be_bytes());
         }
         Err(_) => {
-            written(mp::write_ext_meta(out, 8, FAR_TIMESTAMP));
+            written(&mp::write_ext_meta(out, 8, FAR_TIMESTAMP));
             out.as_mut_vec().extend(seconds.to_be_bytes());
         }
     }

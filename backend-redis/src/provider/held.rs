@@ -102,7 +102,9 @@ impl Held {
         let hold = self.hold;
         let forgotten: Vec<u64> =
             self.rows.iter().filter(|(_, row)| row.until + hold <= now).map(|(tag, _)| *tag).collect();
-        forgotten.into_iter().for_each(|tag| drop(self.remove(tag)));
+        for tag in forgotten {
+            self.remove(tag);
+        }
         allowed.saturating_sub(self.rows.values().filter(|row| row.until > now).count())
     }
 
@@ -137,7 +139,7 @@ impl Held {
 
     /// Those that wait to be handed out and whose lease is to be renewed now. Should that fail, they are told again a little
     /// later.
-    pub(super) fn to_renew(&mut self, now: Instant) -> Vec<(u64, Row)> {
+    pub(super) fn take_renewals(&mut self, now: Instant) -> Vec<(u64, Row)> {
         let mut due = Vec::new();
         for tag in &self.buffer {
             // What came soon after another is renewed with it.
@@ -149,7 +151,7 @@ impl Held {
         due
     }
 
-    /// When [`to_renew`](Self::to_renew) has something to say.
+    /// When [`take_renewals`](Self::take_renewals) has something to say.
     pub(super) fn renewal_due(&self) -> Option<Instant> {
         self.buffer.iter().filter_map(|tag| Some(self.rows.get(tag)?.renew_at)).min()
     }

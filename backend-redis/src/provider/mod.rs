@@ -165,7 +165,7 @@ impl Shared {
         let mut leave = scripts::LEAVE.prepare_invoke();
         leave.key(&self.keys.stream).key(&self.keys.wake).arg(&self.me);
         // With its queue gone there is nothing to leave.
-        let left = self.core.settle.script::<i64>(&leave).await.map_err(Error::from);
+        let left = self.core.settle.ask::<i64>(&leave).await;
         stopped.and(given_back).and(left.map(drop).or_else(|e| if lost_queue(&e) { Ok(()) } else { Err(e) }))
     }
 }

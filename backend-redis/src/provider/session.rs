@@ -233,7 +233,9 @@ impl Shared {
         }
         {
             let mut state = self.lock();
-            entries.into_iter().for_each(|entry| state.held.add(&self.queue, entry, again, at));
+            for entry in entries {
+                state.held.add(&self.queue, entry, again, at);
+            }
         }
         self.arrived.notify_waiters();
     }

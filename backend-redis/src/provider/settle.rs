@@ -120,7 +120,7 @@ impl Shared {
 
     /// Renews the leases of what waits to be handed out. A failure is made good by the next one, in time.
     pub(super) async fn renew_buffered(&self) {
-        let due = self.lock().held.to_renew(Instant::now());
+        let due = self.lock().held.take_renewals(Instant::now());
         let held = due.into_iter().map(|(tag, row)| (row.delivery.receipt(), tag, row)).collect();
         for (_, error) in self.renew(held).await {
             tracing::debug!(queue = &*self.queue, %error, "a delivery that waits to be handed out was not renewed");

@@ -53,7 +53,9 @@ impl RedisPublisher {
             let (routes, stale) = match self.routes(fresh, deadline).await {
                 Ok(routes) => routes,
                 Err(error) => {
-                    messages.iter().for_each(|m| results[m.position] = Err(error.clone()));
+                    for message in messages {
+                        results[message.position] = Err(error.clone());
+                    }
                     return;
                 }
             };
@@ -134,7 +136,7 @@ impl RedisPublisher {
         }
         for message in messages {
             let Some(verdicts) = verdicts.remove(&message.position) else { continue };
-            match self.conclude(message, verdicts) {
+            match conclude(verdicts) {
                 Ok(Verdict::Stale) => again.push(message.position),
                 Ok(Verdict::Missing) if stale && cluster => again.push(message.position),
                 Ok(Verdict::Missing) => {
@@ -146,19 +148,6 @@ impl RedisPublisher {
             }
         }
         again
-    }
-
-    /// What became of a message, from what became of it on each node: taken if every node that has one of its queues took it.
-    fn conclude(&self, _message: &Prepared, verdicts: Vec<Result<Verdict>>) -> Result<Verdict> {
-        let mut concluded = Verdict::Missing;
-        for verdict in verdicts {
-            match verdict? {
-                Verdict::Missing => {}
-                other if concluded == Verdict::Missing || concluded == Verdict::Taken => concluded = other,
-                _ => {}
-            }
-        }
-        Ok(concluded)
     }
 
     /// Sends the messages for one node, in order.
@@ -175,7 +164,9 @@ impl RedisPublisher {
             let (batch, after) = rest.split_at(batch_len(rest));
             rest = after;
             match self.send_batch(batch, version, &lane, deadline).await {
-                Ok(verdicts) => results.extend(batch.iter().map(|r| r.message.position).zip(verdicts.map(Ok))),
+                Ok(verdicts) => {
+                    results.extend(batch.iter().map(|r| r.message.position).zip(verdicts.into_iter().map(Ok)))
+                }
                 Err(error) => results.extend(batch.iter().map(|r| (r.message.position, Err(error.clone())))),
             }
             lane.next();
@@ -190,7 +181,7 @@ impl RedisPublisher {
         version: &str,
         lane: &Lane<'_>,
         deadline: Instant,
-    ) -> Result<impl Iterator<Item = Verdict> + use<>> {
+    ) -> Result<Vec<Verdict>> {
         let script = self.script(batch, version, lane);
         let link = &self.core.publish;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -199,7 +190,7 @@ impl RedisPublisher {
         loop {
             match timeout_at(deadline, self.core.publishing()).await {
                 Ok(Ok(connection)) => match timeout_at(deadline, link.script_on(connection, &script)).await {
-                    Ok(Ok(answer)) => return parse(answer, batch.len()),
+                    Ok(Ok(answer)) => return parse(String::as_str(&answer), batch.len()),
                     Ok(Err(CallError::Unanswered(error))) => {
                         unanswered = true;
                         last = Some(error);
@@ -269,6 +260,19 @@ fn batch_len(messages: &[Routed<'_>]) -> usize {
     messages.iter().take(MAX_MESSAGES).take_while(fits).count().max(1)
 }
 
+/// What became of a message, from what became of it on each node: taken if every node that has one of its queues took it.
+fn conclude(verdicts: Vec<Result<Verdict>>) -> Result<Verdict> {
+    let mut concluded = Verdict::Missing;
+    for verdict in verdicts {
+        match verdict? {
+            Verdict::Missing => {}
+            other if concluded == Verdict::Missing || concluded == Verdict::Taken => concluded = other,
+            _ => {}
+        }
+    }
+    Ok(concluded)
+}
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -278,8 +282,8 @@ enum Verdict {
     Stale,
 }
 
-fn parse(answer: String, count: usize) -> Result<impl Iterator<Item = Verdict> + use<>> {
-    let verdicts: Option<Vec<Verdict>> = match answer.as_str() {
+fn parse(answer: &str, count: usize) -> Result<Vec<Verdict>> {
+    let verdicts: Option<Vec<Verdict>> = match answer {
         "stale" => Some(vec![Verdict::Stale; count]),
         verdicts => verdicts
             .chars()
@@ -292,7 +296,7 @@ fn parse(answer: String, count: usize) -> Result<impl Iterator<Item = Verdict> +
             .collect(),
     };
     match verdicts {
-        Some(verdicts) if verdicts.len() == count => Ok(verdicts.into_iter()),
+        Some(verdicts) if verdicts.len() == count => Ok(verdicts),
         _ => Err(error::strange_reply()),
     }
 }

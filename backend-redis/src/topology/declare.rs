@@ -68,7 +68,7 @@ pub(crate) async fn delete(core: &Core, queue: &str) -> Result<()> {
     let QueueKeys { queue: marker, stream, wake, delayed, scan } = QueueKeys::new(&core.config.prefix, queue);
     core.settle.command::<i64>(cmd("UNLINK").arg(&[marker, stream, wake, delayed, scan])).await?;
     let TopologyKeys { bindings, version, .. } = &core.router.keys;
-    core.settle.script::<i64>(scripts::UNBIND.key(bindings).key(version).arg(queue)).await?;
+    core.settle.ask::<i64>(scripts::UNBIND.key(bindings).key(version).arg(queue)).await?;
     Ok(())
 }
 
@@ -97,7 +97,7 @@ async fn create(core: &Core, spec: &Spec) -> Result<()> {
     for (name, value) in spec.fields() {
         script.arg(name).arg(value);
     }
-    let before: HashMap<String, String> = core.settle.script(&script).await?;
+    let before: HashMap<String, String> = core.settle.ask(&script).await?;
     if before.is_empty() || spec.implied { Ok(()) } else { spec.check_equal(&before) }
 }
 
@@ -111,7 +111,7 @@ async fn bind(core: &Core, kinds: &[(&str, &str)], bindings: &[String]) -> Resul
     for binding in bindings {
         script.arg(binding);
     }
-    let conflicts: Vec<String> = core.settle.script(&script).await?;
+    let conflicts: Vec<String> = core.settle.ask(&script).await?;
     let [name, kind, ..] = conflicts.as_slice() else { return Ok(()) };
     let declared = kinds.iter().find(|(n, _)| n == name).map_or("", |(_, kind)| kind);
     conflict("exchange", name, &[format!("kind is {kind} and was declared as {declared}")])

@@ -118,7 +118,7 @@ impl Router {
     pub(crate) async fn refresh(&self, link: &Link) -> Result<Arc<Routes>> {
         let TopologyKeys { exchanges, bindings, version } = &self.keys;
         let before = Instant::now();
-        let answer = link.script(scripts::ROUTES.key(exchanges).key(bindings).key(version)).await?;
+        let answer = link.ask(scripts::ROUTES.key(exchanges).key(bindings).key(version)).await?;
         let routes = Arc::new(Routes::new(answer));
         *self.cached.write().unwrap_or_else(PoisonError::into_inner) = Some((before, Arc::clone(&routes)));
         Ok(routes)

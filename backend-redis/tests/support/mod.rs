@@ -37,7 +37,6 @@ pub(crate) fn server_with(config: &[&str]) -> Redis {
 }
 
 pub(crate) async fn connect(url: &str) -> RedisBroker {
-    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
     RedisBroker::connect(&url.parse().expect("a URL")).await.expect("connects")
 }
 

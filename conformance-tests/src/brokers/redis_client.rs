@@ -38,11 +38,11 @@ impl Client {
 
     /// Sends a command; the first line of the answer.
     fn send(&mut self, command: &[&str]) -> io::Result<String> {
-        let mut request = format!("*{}\r\n", command.len());
+        let mut request = format!("*{}\r\n", command.len()).into_bytes();
         for word in command {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            write!(request, "${}\r\n{word}\r\n", word.len())?;
         }
-        self.0.get_mut().write_all(request.as_bytes())?;
+        self.0.get_mut().write_all(&request)?;
         let mut line = String::new();
         self.0.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
