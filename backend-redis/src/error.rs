@@ -78,6 +78,9 @@ fn describe(error: &RedisError) -> (ErrorKind, &'static str) {
         (Some("NOAUTH" | "WRONGPASS" | "NOPERM"), _) | (_, RedisKind::AuthenticationFailed) => {
             (ErrorKind::AccessRefused, "the server refused user, password, or the right to run a command")
         }
+        _ if is_forbidden_to_script(error) => {
+            (ErrorKind::AccessRefused, "the server refused the right to run a command or to touch a key")
+        }
         (Some("OOM"), _) => (ErrorKind::Blocked, "the server is out of memory and takes no messages; try again later"),
         (Some("MISCONF"), _) => {
             (ErrorKind::Blocked, "the server cannot write to its disk and takes no messages; try again later")
@@ -110,6 +113,11 @@ fn describe(error: &RedisError) -> (ErrorKind, &'static str) {
         }
         _ => (ErrorKind::Broker, "the server reported an error"),
     }
+}
+
+/// Whether a script was refused a command: the server says so in words only.
+fn is_forbidden_to_script(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("user executing the script can't"))
 }
 
 /// Whether it is the beginning of an answer that makes no sense: its end is missing. An answer that came whole, and is not

@@ -19,6 +19,9 @@
 //! - Redis keeps what its append-only file has. With `appendfsync everysec`, its default, a power failure can take the last
 //!   second or two, and while the disk is busy so can the death of the server; a failover to a replica can take what the replica did not have yet. Set `appendfsync always` or
 //!   `min-replicas-to-write` where that matters, and `maxmemory-policy noeviction` always.
+//! - A user of Redis needs these rights, with `worker` and `secret` as you like:
+//!   `ACL SETUSER worker on >secret ~swarrot:* -@all +@stream +@hash +@sortedset +@set +@connection +@scripting +get +incr +set
+//!   +exists +pexpire +pttl +unlink +time +info +role`; in a cluster `+cluster|slots +cluster|keyslot` as well.
 //! - Other programs publish with a plain `XADD swarrot:{queue}:stream * body …`.
 
 mod broker;

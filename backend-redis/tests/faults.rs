@@ -264,3 +264,42 @@ async fn nothing_yet(provider: &dyn swarrot_core::MessageProvider) {
         }
     }
 }
+
+/// What a user needs, as the documentation of the crate says it.
+const RIGHTS: &str = "~swarrot:* -@all +@stream +@hash +@sortedset +@set +@connection +@scripting \
+    +get +incr +set +exists +pexpire +pttl +unlink +time +info +role";
+
+#[tokio::test]
+async fn a_user_with_few_rights_can_work() {
+    let server = server();
+    run::<()>(&server, &words(&format!("ACL SETUSER worker on >pw {RIGHTS}"))).await;
+    let url = format!("redis://worker:pw@{}", server.addr());
+    let broker = connect(&url).await;
+    let exchange = swarrot_core::topology::Exchange::fanout("x");
+    broker
+        .declare(&Topology::new().queue(Queue::new("q")).exchange(exchange).bind("x", "q", ""))
+        .await
+        .expect("declares");
+    let provider = provider(&broker, "q", 10).await;
+    let publisher = broker.publisher("x", PublisherOptions::default()).await.expect("a publisher");
+    for outcome in [Outcome::Requeue, Outcome::retry(ms(20)), Outcome::Release, Outcome::reject("no"), Outcome::Ack] {
+        publisher.publish_one(Outgoing::new("", Message::new("x"))).await.expect("publishes");
+        let delivery = one(&*provider).await;
+        provider.extend(&[delivery.receipt()]).await.expect("extends");
+        settle(&*provider, &delivery, outcome).await.expect("settles");
+    }
+    for delivery in take(&*provider, 3).await {
+        settle(&*provider, &delivery, Outcome::Ack).await.expect("acks");
+    }
+    let stats = broker.stats("q").await.expect("stats");
+    assert_eq!((stats.ready, stats.unsettled, stats.parked), (0, Some(0), Some(1)));
+    broker.peek("q", max(1)).await.expect("looks");
+    broker.purge("q").await.expect("purges");
+    provider.close().await.expect("closes");
+    broker.delete("q").await.expect("deletes");
+    // What it may not do is said as such.
+    run::<()>(&server, &words("ACL SETUSER worker -xadd")).await;
+    declare(&broker, Queue::new("q")).await;
+    let refused = send(&broker, "q", "x").await.expect_err("it may not");
+    assert_eq!(refused.kind(), ErrorKind::AccessRefused, "{refused:?}");
+}

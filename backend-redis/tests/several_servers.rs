@@ -227,3 +227,23 @@ async fn a_node_that_dies_stops_only_its_queues() {
     insist(&*publisher(&broker).await, &names[1], "after").await;
     assert_eq!(body(&one(&*b).await), "after");
 }
+
+#[tokio::test]
+async fn a_user_with_few_rights_can_work_in_a_cluster() {
+    let cluster = RedisCluster::start(&Start::new()).expect("a cluster");
+    let rights = "ACL SETUSER worker on >pw ~swarrot:* -@all +@stream +@hash +@sortedset +@set +@connection +@scripting +get \
+                  +incr +set +exists +pexpire +pttl +unlink +time +info +role +cluster|slots +cluster|keyslot";
+    for node in cluster.nodes() {
+        run::<()>(node, &words(rights)).await;
+    }
+    let broker = connect(&cluster.url().replace("://", "://worker:pw@")).await;
+    for name in ["q1", "q2", "q3", "q4"] {
+        declare(&broker, Queue::new(name)).await;
+        send(&broker, name, "hello").await.expect("publishes");
+        let provider = provider(&broker, name, 1).await;
+        let delivery = one(&*provider).await;
+        settle(&*provider, &delivery, Outcome::Ack).await.expect("acks");
+        provider.close().await.expect("closes");
+        broker.delete(name).await.expect("deletes");
+    }
+}

@@ -66,7 +66,8 @@ impl Server {
 }
 
 fn is_permission(error: &Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("NoPerm"))
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<redis::RedisError>());
+    source.is_some_and(|source| source.code() == Some("NOPERM"))
 }
 
 fn check_version(version: &str) -> Result<()> {

@@ -17,6 +17,8 @@ use crate::error;
 
 /// How long a read waits at most. It ends earlier when something is due; each end is a sign of life of both sides.
 pub(super) const MAX_BLOCK: Duration = Duration::from_secs(10);
+/// Entries to read at once, whatever there is room for: they are one answer of the server.
+const MAX_READ: usize = 1000;
 /// How much longer the answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -140,7 +142,7 @@ impl<'a> Session<'a> {
     async fn read(&mut self, room: usize, wait: Option<Duration>) -> Result<()> {
         let keys = &self.shared.keys;
         let mut read = cmd("XREADGROUP");
-        read.arg("GROUP").arg("swarrot").arg(&self.shared.me).arg("COUNT").arg(room);
+        read.arg("GROUP").arg("swarrot").arg(&self.shared.me).arg("COUNT").arg(room.min(MAX_READ));
         if let Some(wait) = wait {
             // 0 would be for ever.
             read.arg("BLOCK").arg(crate::publisher::millis(wait.min(MAX_BLOCK)).max(1));

@@ -5,10 +5,9 @@
 local me, lease, wanted, page, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local soonest = tonumber(ARGV[6])
 if from == '-' then
-  if redis.call('EXISTS', KEYS[2]) == 1 then
-    -- Somebody else is at it, or was not long ago.
-    return { '', math.max(1, redis.call('PTTL', KEYS[2])), {} }
-  end
+  local left = redis.call('PTTL', KEYS[2])
+  -- Somebody else is at it, or was not long ago.
+  if left > 0 then return { '', left, {} } end
   -- Without memory for the mark several may be at it, which does no harm.
   redis.pcall('SET', KEYS[2], me, 'PX', lease)
 end

@@ -62,6 +62,26 @@ impl RedisCluster {
         format!("redis+cluster://{}/", hosts.join(","))
     }
 
+    /// Kills all nodes with SIGKILL, and waits until they are dead.
+    ///
+    /// # Errors
+    /// If one does not die.
+    pub fn kill(&self) -> Result<(), BrokerError> {
+        self.nodes.iter().try_for_each(Redis::kill)
+    }
+
+    /// Starts all nodes again with the same data and ports, and waits until the cluster answers. Kills first what runs.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn restart(&self) -> Result<(), BrokerError> {
+        self.kill()?;
+        self.nodes.iter().try_for_each(Redis::restart)?;
+        let clients = self.addrs().map(Client::connect).collect::<std::io::Result<Vec<_>>>();
+        let whole = clients.and_then(|mut clients| wait_until_whole(&mut clients));
+        whole.map_err(BrokerError::io("join the nodes of a Redis Cluster"))
+    }
+
     fn join(&self) -> std::io::Result<()> {
         let mut clients = self.addrs().map(Client::connect).collect::<std::io::Result<Vec<_>>>()?;
         let share = SLOTS / NODES;
@@ -74,18 +94,22 @@ impl RedisCluster {
                 client.ok(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
             }
         }
-        let deadline = Instant::now() + READY;
-        for client in &mut clients {
-            // Each node has to know them all.
-            while !is_whole(&client.bulk(&["CLUSTER", "INFO"])?) {
-                if Instant::now() > deadline {
-                    return Err(std::io::Error::other("they did not find each other in time"));
-                }
-                sleep(POLL);
-            }
-        }
-        Ok(())
+        wait_until_whole(&mut clients)
     }
+}
+
+/// Waits until each node knows them all.
+fn wait_until_whole(clients: &mut [Client]) -> std::io::Result<()> {
+    let deadline = Instant::now() + READY;
+    for client in clients {
+        while !is_whole(&client.bulk(&["CLUSTER", "INFO"])?) {
+            if Instant::now() > deadline {
+                return Err(std::io::Error::other("they did not find each other in time"));
+            }
+            sleep(POLL);
+        }
+    }
+    Ok(())
 }
 
 fn is_whole(info: &str) -> bool {
