@@ -17,6 +17,8 @@ mod run;
 mod cases;
 mod support;
 
+pub mod mutants;
+
 pub mod brokers;
 pub mod proxy;
 

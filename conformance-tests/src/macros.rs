@@ -7,7 +7,7 @@
 macro_rules! conformance_tests {
     ($($harness:expr),+ $(,)?) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::run(::std::vec![$(::std::sync::Arc::new($harness) as ::std::sync::Arc<dyn $crate::Harness>),+])
+            $crate::run(&[$(::std::sync::Arc::new($harness) as ::std::sync::Arc<dyn $crate::Harness>),+])
         }
     };
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 use swarrot_conformance::brokers::{BrokerError, RabbitMq, Redis, Start};
 
+use crate::python::PYTHON;
 use crate::steps::{say, seconds};
 use crate::test::{AMQP_NODE, AMQP_URL, REDIS_URL};
-use crate::{install, interrupt, workspace};
+use crate::{install, interrupt, python, workspace};
 
 const STEADY: &str = "rabbitmq";
 const NODE: &str = "rabbitmq-to-break";
@@ -100,12 +101,19 @@ fn env(home: &Path) -> Result<()> {
         if broker.handle.as_ref().and_then(Handle::pid).is_none() {
             bail!("{} does not run: run `cargo xtask brokers up`", broker.name);
         }
-        // A quote within quotes.
-        let value = broker.value().replace('\'', r"'\''");
-        lines.push(format!("export {}='{value}'\n", broker.variable));
+        lines.push(export(broker.variable, &broker.value()));
+    }
+    // No broker, but what tests need beside them, where they have run before.
+    if let Some(python) = python::made()? {
+        lines.push(export(PYTHON, &python.display().to_string()));
     }
     print!("{}", lines.concat());
     Ok(())
+}
+
+fn export(variable: &str, value: &str) -> String {
+    // A quote within quotes.
+    format!("export {variable}='{}'\n", value.replace('\'', r"'\''"))
 }
 
 fn status(home: &Path) {

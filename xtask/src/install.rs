@@ -1,4 +1,4 @@
-//! Finds the brokers' programs, or installs them from the system's packages.
+//! Finds the programs of brokers and of foreign clients, or installs them from the system's packages.
 
 use std::io::{IsTerminal, stdin};
 use std::process::{Command, Stdio};
@@ -14,30 +14,60 @@ use crate::steps::{say, step};
 /// # Errors
 /// If they are not and cannot be installed; says what to do by hand.
 pub(crate) fn brokers() -> Result<()> {
-    let missing = missing();
-    if missing.is_empty() {
-        say("RabbitMQ and Redis are installed");
+    programs(&[RABBITMQ, REDIS])
+}
+
+/// Makes sure that RabbitMQ, Redis and Python are there.
+///
+/// # Errors
+/// As [`brokers`].
+pub(crate) fn brokers_and_python() -> Result<()> {
+    programs(&[RABBITMQ, REDIS, PYTHON])
+}
+
+/// A program, and where it comes from.
+struct Program {
+    name: &'static str,
+    debian: &'static [&'static str],
+    brew: &'static str,
+    is_there: fn() -> bool,
+}
+
+const RABBITMQ: Program =
+    Program { name: "RabbitMQ", debian: &["rabbitmq-server"], brew: "rabbitmq", is_there: || find_rabbitmq().is_ok() };
+
+const REDIS: Program =
+    Program { name: "Redis", debian: &["redis-server"], brew: "redis", is_there: || find_redis().is_ok() };
+
+const PYTHON: Program = Program {
+    name: "Python",
+    // Debian keeps what an environment is made with apart.
+    debian: &["python3", "python3-venv"],
+    brew: "python",
+    is_there: || succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])),
+};
+
+fn programs(wanted: &[Program]) -> Result<()> {
+    let missing = || wanted.iter().filter(|program| !(program.is_there)()).collect::<Vec<_>>();
+    let to_install = missing();
+    if to_install.is_empty() {
+        let names: Vec<_> = wanted.iter().map(|program| program.name).collect();
+        say(format_args!("{}: installed", names.join(", ")));
         return Ok(());
     }
     if cfg!(target_os = "macos") {
-        bail!("not installed: run `brew install {}`", missing.join(" ").replace("-server", ""));
+        let packages: Vec<_> = to_install.iter().map(|program| program.brew).collect();
+        bail!("not installed: run `brew install {}`", packages.join(" "));
     }
-    apt(&missing)
+    apt(&to_install.iter().flat_map(|program| program.debian).copied().collect::<Vec<_>>())?;
+    let missing: Vec<_> = missing().iter().map(|program| program.name).collect();
+    if !missing.is_empty() {
+        bail!("{} installed, but the programs are not where they should be", missing.join(" and "));
+    }
+    Ok(())
 }
 
-/// The Debian packages of what is missing.
-fn missing() -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    if find_rabbitmq().is_err() {
-        missing.push("rabbitmq-server");
-    }
-    if find_redis().is_err() {
-        missing.push("redis-server");
-    }
-    missing
-}
-
-fn apt(packages: &[&'static str]) -> Result<()> {
+fn apt(packages: &[&str]) -> Result<()> {
     let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     if !succeeds(Command::new("apt-get").arg("--version")) {
         bail!("{} not installed, and there is no apt-get: install them by your system's means", packages.join(" and "));
@@ -45,19 +75,14 @@ fn apt(packages: &[&'static str]) -> Result<()> {
     let Some(privilege) = Privilege::find() else {
         bail!("{} not installed: run `{by_hand}` as root", packages.join(" and "));
     };
-    say(format_args!("installing {}; the system may start it as a service, which is not used", packages.join(" and ")));
+    say(format_args!("installing {}; services that the system may start are not used", packages.join(" and ")));
     match step("update the package lists", privilege.apt_get().args(["-qq", "update"])) {
         Err(error) if error.is::<Interrupted>() => return Err(error),
         Err(error) => say(format_args!("{error}; the old lists may do")),
         Ok(()) => {}
     }
     let install = ["-qq", "-y", "--no-install-recommends", "install"];
-    step("install", privilege.apt_get().args(install).args(packages))?;
-    let missing = missing();
-    if !missing.is_empty() {
-        bail!("{} installed, but the programs are not where they should be", missing.join(" and "));
-    }
-    Ok(())
+    step("install", privilege.apt_get().args(install).args(packages))
 }
 
 /// How to become root.
@@ -86,7 +111,8 @@ impl Privilege {
     }
 }
 
-fn succeeds(command: &mut Command) -> bool {
+/// Whether it runs and ends well, unseen.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -7,6 +7,7 @@ mod tidy;
 
 mod install;
 mod interrupt;
+mod python;
 mod steps;
 mod workspace;
 

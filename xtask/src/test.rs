@@ -7,8 +7,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use swarrot_conformance::brokers::{BrokerError, RabbitMq, Redis, Start};
 
+use crate::python::PYTHON;
 use crate::steps::{say, seconds, step};
-use crate::{install, interrupt, workspace};
+use crate::{install, interrupt, python, workspace};
 
 /// A node that no test may disturb.
 pub(crate) const AMQP_URL: &str = "SWARROT_TEST_AMQP_URL";
@@ -27,17 +28,22 @@ pub(crate) struct Args {
 /// Runs the tests of the workspace with all features, and its doc tests.
 ///
 /// # Errors
-/// If a test fails, or brokers cannot be had.
+/// If a test fails, or brokers or a Python with pika cannot be had.
 pub(crate) fn run(args: &Args) -> Result<()> {
     interrupt::handle()?;
     let started = Instant::now();
-    install::brokers()?;
+    if python::given().is_some() {
+        install::brokers()?;
+    } else {
+        install::brokers_and_python()?;
+    }
 
     // They take some five to ten seconds, which the build takes too.
     let steady = Starting::unless_given(AMQP_URL, "RabbitMQ", RabbitMq::start, RabbitMq::url);
     let node = Starting::unless_given(AMQP_NODE, "RabbitMQ to break", RabbitMq::start, folder);
     let redis = Starting::unless_given(REDIS_URL, "Redis", Redis::start, Redis::url);
 
+    let python = python::with_pika()?;
     let (mut build, mut test) = (workspace::cargo(&["test"])?, workspace::cargo(&["test"])?);
     let selection = selection(&args.cargo);
     let for_cargo = args.cargo.iter().take_while(|arg| *arg != "--");
@@ -48,6 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let node = node.wait()?;
     let redis = redis.wait()?;
     test.envs([(AMQP_URL, &steady.value), (AMQP_NODE, &node.value), (REDIS_URL, &redis.value)]);
+    test.env(PYTHON, python);
     say(format_args!("testing starts after {}", seconds(started.elapsed())));
     // One failing program should not hide what others have to say.
     let done = step("tests", test.args(selection).arg("--no-fail-fast").args(&args.cargo));

@@ -72,14 +72,27 @@ impl Package {
 /// # Errors
 /// If cargo cannot read them.
 pub(crate) fn packages() -> Result<Vec<Package>> {
-    #[derive(Deserialize)]
-    struct Metadata {
-        packages: Vec<Package>,
-    }
+    Ok(metadata()?.packages)
+}
+
+/// Where cargo puts what it builds.
+///
+/// # Errors
+/// If cargo cannot tell.
+pub(crate) fn target() -> Result<PathBuf> {
+    Ok(metadata()?.target_directory)
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    target_directory: PathBuf,
+}
+
+fn metadata() -> Result<Metadata> {
     let output = cargo(&["metadata", "--no-deps", "--format-version", "1"])?.output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo cannot read the workspace: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cannot read what cargo says")?;
-    Ok(metadata.packages)
+    serde_json::from_slice(&output.stdout).context("cannot read what cargo says")
 }

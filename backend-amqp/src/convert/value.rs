@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use lapin::types::{AMQPValue, ByteArray, FieldArray, FieldTable, ShortString};
+use lapin::types::{AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, ShortString};
 use swarrot_core::{Error, ErrorKind, Result, Value};
 
 /// How deep lists and maps are followed. What is nested deeper could overflow a stack when it is converted or dropped;
@@ -31,9 +31,7 @@ fn from_nested(value: &AMQPValue, depth: usize) -> Value {
         AMQPValue::LongLongInt(n) => Value::Int(*n),
         AMQPValue::Float(x) => Value::Float((*x).into()),
         AMQPValue::Double(x) => Value::Float(*x),
-        AMQPValue::DecimalValue(decimal) => {
-            Value::Float(f64::from(decimal.value) / 10_f64.powi(i32::from(decimal.scale)))
-        }
+        AMQPValue::DecimalValue(decimal) => Value::Float(nearest(*decimal)),
         AMQPValue::ShortString(text) => Value::String(text.as_str().to_owned()),
         AMQPValue::LongString(text) => match std::str::from_utf8(text.as_bytes()) {
             Ok(text) => Value::String(text.to_owned()),
@@ -53,6 +51,12 @@ fn from_nested(value: &AMQPValue, depth: usize) -> Value {
             table.into_iter().map(|(name, item)| (name.as_str().to_owned(), from_nested(item, depth - 1))).collect(),
         ),
     }
+}
+
+/// The number nearest to a decimal. Its digits are a signed number, whatever lapin takes them for.
+fn nearest(decimal: DecimalValue) -> f64 {
+    // Through text, for powers of ten above 22 are not exact.
+    format!("{}e-{}", decimal.value.cast_signed(), decimal.scale).parse().unwrap_or(f64::NAN)
 }
 
 fn unusual_float(table: &FieldTable) -> Option<f64> {
@@ -149,8 +153,6 @@ pub(crate) fn encoded_size(table: &FieldTable) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::DecimalValue;
-
     use super::*;
 
     fn every_value() -> Vec<Value> {
@@ -189,6 +191,8 @@ mod tests {
             (AMQPValue::LongUInt(u32::MAX), Value::Int(u32::MAX.into())),
             (AMQPValue::Float(0.5), Value::Float(0.5)),
             (AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 1999 }), Value::Float(19.99)),
+            (AMQPValue::DecimalValue(DecimalValue { scale: 1, value: (-15_i32).cast_unsigned() }), Value::Float(-1.5)),
+            (AMQPValue::DecimalValue(DecimalValue { scale: 40, value: 3 }), Value::Float(3e-40)),
             (AMQPValue::LongString(vec![0xff].into()), Value::Bytes(Bytes::from_static(&[0xff]))),
         ] {
             assert_eq!(from_amqp(&foreign), ours, "{foreign:?}");

@@ -137,31 +137,33 @@ async fn restart_same_worker(cx: &Context) {
 }
 
 async fn publisher_flushes_on_close(cx: &Context) {
-    let Setup { queue, publisher, provider, .. } = cx.setup().await;
+    let Setup { broker, queue, provider, .. } = cx.setup().await;
     let ledger = cx.ledger();
-    let tasks: Vec<_> = (0..20)
-        .map(|task| {
-            let (ledger, publisher, queue) = (ledger.clone(), Arc::clone(&publisher), queue.clone());
-            tokio::spawn(
-                async move { ledger.try_publish(&*publisher, &queue, bodies(&format!("task-{task}"), 50)).await },
-            )
-        })
-        .collect();
-    // Some are on their way by now, others not yet begun.
-    for _ in 0..10 {
-        tokio::task::yield_now().await;
-    }
-    timeout(PATIENCE, publisher.close()).await.expect("a close does not hang").expect("closes");
     let mut refused = 0;
-    for task in tasks {
-        let results = timeout(PATIENCE, task).await.expect("no publish hangs").expect("no publish panics");
-        for error in results.into_iter().filter_map(Result::err) {
-            assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
-            refused += 1;
+    // Closed at several moments: some publishes have not begun then, some are on their way, some are done.
+    for round in 0..12 {
+        let publisher = cx.publisher(&*broker, "").await;
+        let tasks: Vec<_> = (0..10)
+            .map(|task| {
+                let (ledger, publisher, queue) = (ledger.clone(), Arc::clone(&publisher), queue.clone());
+                let bodies = bodies(&format!("round-{round}-{task}"), 10);
+                tokio::spawn(async move { ledger.try_publish(&*publisher, &queue, bodies).await })
+            })
+            .collect();
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        timeout(PATIENCE, publisher.close()).await.expect("a close does not hang").expect("closes");
+        for task in tasks {
+            let results = timeout(PATIENCE, task).await.expect("no publish hangs").expect("no publish panics");
+            for error in results.into_iter().filter_map(Result::err) {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+                refused += 1;
+            }
         }
     }
     let confirmed = ledger.counts().confirmed;
-    assert_eq!(confirmed + refused, 1000, "each was confirmed or refused");
+    assert_eq!(confirmed + refused, 1200, "each was confirmed or refused");
     ledger.received_all(&provider.take_acked(confirmed).await);
     provider.nothing().await;
     ledger.check();

@@ -6,7 +6,7 @@ use swarrot_core::topology::Topology;
 use swarrot_core::{
     DeadLetter, Delivery, ErrorKind, Outcome, ProviderOptions, Receipt, SettleError, Settlement, message::names,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::run::{Case, Claim::DeadLetter as DeadLetters, Context, Fault::Cut, Need::Claimed, Need::Made, Setup, case};
 use crate::support::{
@@ -134,8 +134,12 @@ async fn unsettled_comes_back_on_close(cx: &Context) {
     // Some are handed out, others at most fetched in advance: all go back.
     provider.take(3).await;
     provider.close().await.expect("closes");
+    let closed = Instant::now();
     let other = cx.provider(&*broker, &queue).await;
     ledger.received_all(&other.take_acked(10).await);
+    let lease = cx.capabilities().lease;
+    let in_time = lease.is_none_or(|lease| closed.elapsed() < lease);
+    assert!(in_time, "it was not given back: it came only when its lease of {lease:?} had ended");
     other.nothing().await;
     ledger.check();
 }

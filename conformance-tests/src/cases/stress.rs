@@ -126,7 +126,9 @@ async fn round(
         })
     }));
     let (sent, ()) = tokio::join!(sending, some_fault(cx));
-    sent.into_iter().for_each(|task| task.expect("only temporary errors"));
+    for task in sent {
+        task.expect("only temporary errors");
+    }
     let deadline = Instant::now() + PATIENCE * 6;
     while ledger.outstanding() > 0 {
         assert!(Instant::now() < deadline, "{}", ledger.counts());

@@ -11,6 +11,7 @@ use crate::harness::Harness;
 
 /// One case of the suite.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub(crate) struct Case {
     group: &'static str,
     name: &'static str,

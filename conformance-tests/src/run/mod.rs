@@ -13,14 +13,13 @@ use libtest_mimic::{Arguments, Trial};
 pub(crate) use self::case::{Case, Run, case};
 pub(crate) use self::context::{Context, Setup};
 pub(crate) use self::needs::{Claim, Fault, Need};
-use self::runner::run_trial;
-pub(crate) use self::runner::{Verdict, run_case};
+pub(crate) use self::runner::{Verdict, run_case, run_trial};
 use crate::cases;
 use crate::harness::Harness;
 
 /// Runs every case on each of these harnesses, as the command line says. [`conformance_tests!`](crate::conformance_tests)
 /// calls it.
-pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
+pub fn run(harnesses: &[Arc<dyn Harness>]) -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = harnesses.iter().flat_map(trials).collect();
     libtest_mimic::run(&arguments, trials).exit_code()

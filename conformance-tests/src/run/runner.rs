@@ -36,7 +36,7 @@ impl Verdict {
 }
 
 /// Runs a case as a trial of its own: beside others, unless it breaks the broker or needs the machine for itself.
-pub(super) fn run_trial(harness: &Arc<dyn Harness>, case: &'static Case) -> Verdict {
+pub(crate) fn run_trial(harness: &Arc<dyn Harness>, case: &'static Case) -> Verdict {
     static MACHINE: RwLock<()> = RwLock::new(());
     static BROKER: Mutex<()> = Mutex::new(());
     // What cannot run need not wait.

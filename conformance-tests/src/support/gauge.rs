@@ -51,9 +51,8 @@ impl Gauge {
         let at = Location::caller();
         let mut inside = self.inside.subscribe();
         async move {
-            if timeout(PATIENCE, inside.wait_for(|inside| *inside == count)).await.is_err() {
-                panic!("{at}: waited for {count} to be in flight at once; there are {}", *inside.borrow());
-            }
+            let reached = timeout(PATIENCE, inside.wait_for(|inside| *inside == count)).await.is_ok();
+            assert!(reached, "{at}: waited for {count} to be in flight at once; there are {}", *inside.borrow());
         }
     }
 

@@ -197,7 +197,9 @@ mod tests {
     #[test]
     fn each_kind_of_fault_is_counted() {
         let ledger = Ledger::new(false);
-        ["lost", "twice", "fine"].map(|body| ledger.note_sent(body));
+        for body in ["lost", "twice", "fine"] {
+            ledger.note_sent(body);
+        }
         assert_eq!(["twice", "twice", "fine", "foreign"].map(|body| arrives(&ledger, body)), [1, 2, 1, 1]);
         let expected = Counts { sent: 3, confirmed: 3, received: 4, lost: 1, duplicated: 1, unexpected: 1 };
         assert_eq!(ledger.counts(), expected);

@@ -15,7 +15,9 @@ pub(crate) trait PublisherActions: MessagePublisher {
         async move {
             let results = self.publish(&batch).await;
             assert_eq!(results.len(), 1, "{at}: one result for one message");
-            results.into_iter().for_each(|result| result.unwrap_or_else(|e| panic!("{at}: not published: {e:?}")));
+            for result in results {
+                result.unwrap_or_else(|e| panic!("{at}: not published: {e:?}"));
+            }
         }
     }
 
@@ -37,7 +39,9 @@ pub(crate) trait PublisherActions: MessagePublisher {
         async move {
             let results = self.publish(&batch).await;
             assert_eq!(results.len(), batch.len(), "{at}: one result for each message");
-            results.into_iter().for_each(|result| result.unwrap_or_else(|e| panic!("{at}: not published: {e:?}")));
+            for result in results {
+                result.unwrap_or_else(|e| panic!("{at}: not published: {e:?}"));
+            }
         }
     }
 
