@@ -31,7 +31,7 @@ async fn send_welcome(Json(welcome): Json<Welcome>, Attempt(attempt): Attempt) -
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error,swarrot=off"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://".to_owned());
 
@@ -55,7 +55,7 @@ async fn main() -> Result<(), BoxError> {
     let handle = worker.handle();
     let running = tokio::spawn(worker.run(send_welcome));
 
-    // A worker runs until it is told to stop; this one's work is done when the last message is sent or parked.
+    // The dead-letter queue was declared along with its queue. A worker runs until it is told to stop; this one's work is done when the last message is sent or parked.
     let parked = broker.provider("quickstart.welcome.dead", ProviderOptions::default()).await?;
     let dead = parked.receive(std::num::NonZeroUsize::MIN, Duration::from_secs(30)).await?;
     for delivery in &dead {
@@ -66,7 +66,7 @@ async fn main() -> Result<(), BoxError> {
             failure.attempts,
             failure.reason.unwrap_or_default()
         );
-        parked.settle(&[swarrot::Settlement::new(delivery.receipt(), Outcome::Ack)]).await?;
+        parked.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await?;
     }
     handle.stop();
     println!("\n{}", running.await??);

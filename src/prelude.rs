@@ -5,6 +5,7 @@ pub use swarrot_core::Json;
 pub use swarrot_core::layer::{Retry, Timeout};
 pub use swarrot_core::topology::{Exchange, Queue, Topology};
 pub use swarrot_core::{
-    Attempt, BoxError, Broker, Delivery, Message, MessageProvider, MessagePublisher, MessagePublisherExt, Outcome,
-    Outgoing, Permanent, ProviderOptions, PublisherOptions, State, Worker, WorkerHandle,
+    Attempt, BoxError, Broker, Delivery, ErrorKind, Extension, Header, Message, MessageProvider, MessagePublisher,
+    MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions, PublisherOptions, Reason,
+    Settlement, State, Worker, WorkerHandle,
 };

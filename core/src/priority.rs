@@ -210,7 +210,7 @@ impl Resting {
         if all || !error.is_temporary() {
             return Err(error);
         }
-        warn!(%error, "one of several queues failed; the others go on");
+        warn!(%error, "a queue cannot be reached; the others go on");
         Ok(())
     }
 

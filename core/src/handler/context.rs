@@ -28,7 +28,7 @@ impl Context {
             let name = type_name::<T>();
             Error::new(
                 ErrorKind::NotFound,
-                format!("a handler asks for State<{name}>, but the worker has none; add .state(…) with a {name}"),
+                format!("a handler asks for State<{name}>, but the worker has none; add .state(…) with a {name} itself, not in an Arc"),
             )
         })
     }

@@ -19,6 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 /// How much longer than it was told a call may take before it counts as unanswered.
 const GRACE: Duration = Duration::from_secs(30);
+/// The longest pause after an error. A provider paces its own tries to connect; a long pause here would only keep the
+/// worker away from a broker that is back.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after an empty answer that came too early.
 const EARLY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,7 +41,15 @@ pub(super) struct Intake {
 impl Intake {
     /// Waits for this long before it reports that nothing has arrived.
     pub(super) fn new(shared: Arc<Shared>, wait: Duration, give_up_after: Option<Duration>) -> Self {
-        Self { shared, wait, give_up_after, backoff: Backoff::default(), failing: false, call: None, asked: 0 }
+        Self {
+            shared,
+            wait,
+            give_up_after,
+            backoff: Backoff::new(Duration::from_millis(100), MAX_PAUSE),
+            failing: false,
+            call: None,
+            asked: 0,
+        }
     }
 
     pub(super) fn is_waiting(&self) -> bool {

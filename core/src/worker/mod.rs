@@ -128,7 +128,10 @@ impl<L> Worker<L> {
         self
     }
 
-    /// Stops once the queue has been empty for half a second and nothing is in flight.
+    /// Stops once the queue has been empty for half a second to a second and nothing is in flight.
+    ///
+    /// Messages that are held back for a retry do not count; they wait for the next worker. A test that wants to see them
+    /// handled stops by the [`handle`](Self::handle).
     pub fn stop_when_empty(mut self) -> Self {
         self.settings.stop_when_empty = true;
         self

@@ -112,7 +112,7 @@ impl fmt::Display for Report {
             ("requeued", c.requeued),
             ("rejected", c.rejected),
             ("given back", c.released),
-            ("errors", c.errors),
+            ("failed for good", c.errors),
             ("panics", c.panics),
             ("cancelled", c.cancelled),
             ("lost to others", c.lost),
@@ -121,7 +121,7 @@ impl fmt::Display for Report {
         ];
         // The first two always, the rest where there is something to say.
         let shown = rows.into_iter().enumerate().filter(|(i, (_, n))| *i < 2 || *n > 0);
-        let lines: Vec<_> = shown.map(|(_, (what, n))| format!("  {what:<15}{n:>8}")).collect();
+        let lines: Vec<_> = shown.map(|(_, (what, n))| format!("  {what:<16}{n:>8}")).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -157,7 +157,12 @@ impl WorkerError {
 
 impl fmt::Display for WorkerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.report.is_some() { "the worker stopped" } else { "the worker did not start" })
+        f.write_str(match &self.report {
+            None => "the worker did not start",
+            Some(report) if matches!(report.stopped, StopReason::Broker(_)) => "the worker stopped: the broker failed",
+            Some(report) if matches!(report.stopped, StopReason::Handler(_)) => "the worker stopped: a handler failed",
+            Some(_) => "the worker stopped",
+        })
     }
 }
 
