@@ -165,7 +165,7 @@ impl RedisPublisher {
             rest = after;
             match self.send_batch(batch, version, &lane, deadline).await {
                 Ok(verdicts) => {
-                    results.extend(batch.iter().map(|r| r.message.position).zip(verdicts.into_iter().map(Ok)))
+                    results.extend(batch.iter().map(|r| r.message.position).zip(verdicts.into_iter().map(Ok)));
                 }
                 Err(error) => results.extend(batch.iter().map(|r| (r.message.position, Err(error.clone())))),
             }

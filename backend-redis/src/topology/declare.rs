@@ -87,7 +87,7 @@ async fn check_queues(core: &Core, specs: &[Spec]) -> Result<()> {
 /// A queue's declaration as it is stored; empty if there is no such queue.
 async fn stored(core: &Core, queue: &str) -> Result<HashMap<String, String>> {
     let keys = QueueKeys::new(&core.config.prefix, queue);
-    Ok(core.settle.command(cmd("HGETALL").arg(&keys.queue)).await?)
+    core.settle.command(cmd("HGETALL").arg(&keys.queue)).await
 }
 
 async fn create(core: &Core, spec: &Spec) -> Result<()> {
