@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::contract::{Capabilities, ConnectionState, MessageProvider, RequeuePosition};
@@ -141,8 +141,14 @@ impl PriorityProvider {
         deliveries.into_iter().map(marked).collect()
     }
 
-    /// Waits until one of the queues has something, or until the wait is over.
-    async fn wait_for_any(&self, max: NonZeroUsize, wait: Duration, resting: &mut Resting) -> Result<Vec<Delivery>> {
+    /// Waits until one of the queues has something, or until the wait is over, or until all are stopped; `None` if one has
+    /// failed meanwhile.
+    async fn wait_for_any(
+        &self,
+        max: NonZeroUsize,
+        wait: Duration,
+        resting: &mut Resting,
+    ) -> Result<Option<Vec<Delivery>>> {
         let awake = self.order().into_iter().filter(|index| resting.is_awake(*index));
         let call = |index: usize| (index, Some(self.providers[index].receive(self.share(index, max), wait)));
         let mut calls: Vec<_> = awake.map(call).collect();
@@ -162,9 +168,9 @@ impl PriorityProvider {
         })
         .await;
         match result {
-            Ok(none) if none.is_empty() => Ok(none),
-            Ok(deliveries) => Ok(self.serve(index, deliveries)),
-            Err(error) => resting.failed(index, error).map(|()| Vec::new()),
+            Ok(none) if none.is_empty() => Ok(Some(none)),
+            Ok(deliveries) => Ok(Some(self.serve(index, deliveries))),
+            Err(error) => resting.failed(index, error).map(|()| None),
         }
     }
 
@@ -304,10 +310,16 @@ impl MessageProvider for PriorityProvider {
             if !ready.is_empty() || left.is_zero() {
                 return Ok(ready);
             }
-            let wait = resting.soonest().map_or(left, |soonest| left.min(soonest));
-            let came = self.wait_for_any(max, wait, &mut resting).await?;
-            if !came.is_empty() {
-                return Ok(came);
+            let rest = resting.soonest();
+            let wait = rest.map_or(left, |rest| left.min(rest));
+            let waited = sleep(wait);
+            match self.wait_for_any(max, wait, &mut resting).await? {
+                // Empty before its time if all are stopped.
+                Some(came) if !came.is_empty() || rest.is_none() => return Ok(came),
+                // Those that are stopped answer at once: asked again and again, they would keep the thread busy for as long
+                // as the others rest.
+                Some(_) => waited.await,
+                None => {}
             }
         }
     }

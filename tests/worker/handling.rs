@@ -137,7 +137,10 @@ async fn missing_state_fails_at_the_start() {
     let bench = Bench::new().await;
     bench.fill(1).await;
     let worker = Worker::new(bench.provider().await).signals_off().stop_when_empty();
+    let handle = worker.handle();
     let error = worker.run(note).await.unwrap_err();
+    // Whoever waits for the worker's end must not wait for ever.
+    handle.stopping().await;
     assert!(error.report().is_none());
     let source = error.broker_error().unwrap();
     assert_eq!(source.kind(), ErrorKind::NotFound);

@@ -181,3 +181,33 @@ async fn an_error_of_all_queues_is_told() {
     assert_eq!(error.kind(), ErrorKind::Connection);
     assert!(provider.receive(ONE, Duration::from_secs(1)).await.unwrap().is_empty(), "told once, then mended");
 }
+
+#[test]
+fn queues_that_are_stopped_answer_at_once() {
+    let (answer, answered) = std::sync::mpsc::channel();
+    // On a thread of its own: a call that never waits cannot be given up on in this one.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let broker = MemoryBroker::new();
+            broker.declare(&Topology::new().queue(Queue::new("a")).queue(Queue::new("b"))).await.unwrap();
+            let faults = broker.faults();
+            let broker: Arc<dyn Broker> = Arc::new(broker);
+            let (a, b) = (provider(&broker, "a").await, provider(&broker, "b").await);
+            let both = PriorityProvider::strict([a.clone(), b]).unwrap();
+            assert!(receive(&both, 1).await.is_empty());
+            a.stop().await.unwrap();
+            // The other fails first, and is asked again after a pause.
+            faults.cut();
+            let began = tokio::time::Instant::now();
+            assert!(both.receive(ONE, Duration::from_secs(5)).await.unwrap().is_empty());
+            assert_eq!(began.elapsed().as_secs(), 5, "the other is not stopped");
+            both.stop().await.unwrap();
+            let began = tokio::time::Instant::now();
+            assert!(both.receive(ONE, Duration::from_secs(60)).await.unwrap().is_empty());
+            assert!(began.elapsed() < Duration::from_secs(1));
+        });
+        answer.send(()).unwrap();
+    });
+    answered.recv_timeout(Duration::from_secs(20)).expect("it waits for what comes, and does not keep the thread busy");
+}

@@ -36,7 +36,6 @@ pub(super) async fn run<H: Handler>(
         WorkerError::start(Error::new(ErrorKind::InvalidInput, what).with_source(e))
     };
     let signals = Listener::new(settings.signals).map_err(no_signals)?;
-    let _ended = Ended(Arc::clone(&shared));
     let failure = tokio::select! {
         biased;
         never = escalate(&shared, signals, &settings) => match never {},
@@ -60,7 +59,7 @@ pub(super) async fn run<H: Handler>(
 }
 
 /// Notes the end of a run, also where its future is dropped: handles and probes must not take it for a worker at work.
-struct Ended(Arc<Shared>);
+pub(super) struct Ended(pub(super) Arc<Shared>);
 
 impl Drop for Ended {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::report::Counts;
 use super::shared::{Shared, Stage};
 use crate::contract::ConnectionState;
 use crate::error::Error;
@@ -20,6 +21,8 @@ pub struct Health {
     pub last_receive: Option<Duration>,
     /// For how long the broker has only failed, with its last error.
     pub failing: Option<(Duration, Error)>,
+    /// How often what has happened since it was started.
+    pub counts: Counts,
     /// The messages that are handled at the moment, the oldest first.
     pub in_flight: Vec<HealthInFlight>,
 }
@@ -58,6 +61,7 @@ impl Health {
             connection: shared.provider.connection(),
             last_receive: shared.last_receive().map(|at| at.elapsed()),
             failing: shared.failing().map(|(since, error)| (since.elapsed(), error)),
+            counts: shared.counters.snapshot(),
             in_flight,
         }
     }

@@ -238,6 +238,7 @@ impl<L> Worker<L> {
         H: IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
+        let _ended = control::Ended(Arc::clone(&self.shared));
         let context = Context::new(self.states.clone(), self.handle());
         let handler = handler.into_handler(&context).map_err(WorkerError::start)?;
         let handler = Arc::new(self.layer.layer(CatchPanic::new(handler)));

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use swarrot::BoxError;
+use swarrot::{BoxError, Secret};
 
 /// What the environment says. Every variable has a default.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `BROKER_URL`: `memory://` unless told otherwise. It may hold a password: do not log it.
-    pub broker_url: String,
-    /// `SMTP_URL`: `smtp://127.0.0.1:2525` unless told otherwise; `smtps://user:password@host` for TLS.
-    pub smtp_url: String,
+    /// `BROKER_URL`: `memory://` unless told otherwise.
+    pub broker_url: Secret,
+    /// `SMTP_URL`: `smtp://127.0.0.1:2525` unless told otherwise, without TLS. `smtps://user:password@host` is with TLS,
+    /// `smtp://user:password@host?tls=required` with STARTTLS.
+    pub smtp_url: Secret,
     /// `HTTP_ADDR`: `127.0.0.1:8080` unless told otherwise.
     pub http_addr: String,
     /// `MAIL_FROM`: who sends the mails.
@@ -19,9 +20,13 @@ pub struct Config {
     pub site_url: String,
     /// `QUEUE_PREFIX`: what the queues' names begin with, `mail` unless told otherwise.
     pub queue_prefix: String,
-    /// `RETRY_DELAYS`: how long to wait before each further try, such as `30s,2m,10m,1h`.
+    /// `RETRY_DELAYS`: how long to wait before each further try, `30s,2m,10m,1h` unless told otherwise. Each wait is a
+    /// little shorter, so that mails that failed together do not come back together.
     pub retry_delays: Vec<Duration>,
-    /// `CONCURRENCY`: mails that are sent at once.
+    /// `MAIL_TIMEOUT`: how long the mail server may take for one mail, `2m` unless told otherwise. A server that takes the
+    /// mail and says so later than this gets it again.
+    pub mail_timeout: Duration,
+    /// `CONCURRENCY`: mails that are sent at once, 8 unless told otherwise.
     pub concurrency: usize,
 }
 
@@ -29,28 +34,27 @@ impl Config {
     /// Reads the environment.
     ///
     /// # Errors
-    /// If a delay or number is malformed; the text names the variable.
+    /// If a time or number is malformed; the text names the variable.
     pub fn from_env() -> Result<Self, BoxError> {
         let var = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        let retry_delays = var("RETRY_DELAYS", "30s,2m,10m,1h");
+        let retry_delays = retry_delays.split(',').filter(|delay| !delay.trim().is_empty());
         Ok(Self {
-            broker_url: var("BROKER_URL", "memory://"),
-            smtp_url: var("SMTP_URL", "smtp://127.0.0.1:2525"),
+            broker_url: Secret::new(var("BROKER_URL", "memory://")),
+            smtp_url: Secret::new(var("SMTP_URL", "smtp://127.0.0.1:2525")),
             http_addr: var("HTTP_ADDR", "127.0.0.1:8080"),
             from: var("MAIL_FROM", "Accounts <accounts@example.org>"),
             site_url: var("SITE_URL", "http://127.0.0.1:8080"),
             queue_prefix: var("QUEUE_PREFIX", "mail"),
-            retry_delays: parse_delays(&var("RETRY_DELAYS", "30s,2m,10m,1h"))?,
+            retry_delays: retry_delays.map(|delay| time("RETRY_DELAYS", delay)).collect::<Result<_, _>>()?,
+            mail_timeout: time("MAIL_TIMEOUT", &var("MAIL_TIMEOUT", "2m"))?,
             concurrency: var("CONCURRENCY", "8").parse().map_err(|e| format!("CONCURRENCY: {e}"))?,
         })
     }
 }
 
-fn parse_delays(text: &str) -> Result<Vec<Duration>, BoxError> {
-    let parse = |delay: &str| {
-        humantime::parse_duration(delay.trim())
-            .map_err(|e| format!("RETRY_DELAYS: {delay:?}: {e}; write 30s,2m").into())
-    };
-    text.split(',').filter(|delay| !delay.trim().is_empty()).map(parse).collect()
+fn time(name: &str, text: &str) -> Result<Duration, BoxError> {
+    humantime::parse_duration(text.trim()).map_err(|e| format!("{name}: {text:?}: {e}; write 30s or 2m").into())
 }
 
 #[cfg(test)]
@@ -58,10 +62,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays() {
-        let expected = [Duration::from_secs(30), Duration::from_secs(120)];
-        assert_eq!(parse_delays("30s, 2m").expect("well-formed"), expected);
-        let error = parse_delays("30s,soon").expect_err("not a delay").to_string();
+    fn times() {
+        assert_eq!(time("MAIL_TIMEOUT", " 2m").expect("well-formed"), Duration::from_secs(120));
+        let error = time("RETRY_DELAYS", "soon").expect_err("not a time").to_string();
         assert!(error.starts_with("RETRY_DELAYS: \"soon\""), "{error}");
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let config = Config {
+            broker_url: Secret::new("amqp://guest:hunter2@localhost/"),
+            smtp_url: Secret::new("smtps://guest:hunter2@localhost"),
+            ..Config::from_env().expect("the defaults")
+        };
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
     }
 }

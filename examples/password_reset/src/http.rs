@@ -1,9 +1,11 @@
 //! Takes requests, publishes mails, answers.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -11,22 +13,39 @@ use axum::{Json, Router};
 use lettre::Address;
 use serde::Deserialize;
 use serde_json::json;
-use swarrot::{Error, Message, MessagePublisher, MessagePublisherExt, Outgoing};
+use swarrot::{Broker, Error, Message, MessagePublisher, MessagePublisherExt, Outgoing, PublisherOptions};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::mail::Mail;
 use crate::queues::Queues;
 
+/// How long a request waits for the broker.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the requests in hand may take once the server was told to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// Each address gets a copy of the text: together they stay below 30 MB.
+const MAX_BODY: usize = 256 << 10;
+const MAX_ADDRESSES: usize = 100;
+
 /// What the handlers of requests share.
 #[derive(Debug)]
 pub struct App {
-    /// Puts mails into their queues.
-    pub publisher: Arc<dyn MessagePublisher>,
-    /// The queues' names.
-    pub queues: Queues,
-    /// Where the links in the mails lead.
-    pub site_url: String,
+    publisher: Arc<dyn MessagePublisher>,
+    queues: Queues,
+    site_url: String,
+}
+
+impl App {
+    /// Publishes to these queues; links in mails lead to `site_url`.
+    ///
+    /// # Errors
+    /// As [`Broker::publisher`].
+    pub async fn new(broker: &dyn Broker, queues: Queues, site_url: String) -> Result<Self, Error> {
+        let publisher = broker.publisher("", PublisherOptions::default().timeout(BROKER_TIMEOUT)).await?;
+        Ok(Self { publisher, queues, site_url })
+    }
 }
 
 /// Serves requests until `stop` is ready; requests in hand are answered.
@@ -41,9 +60,28 @@ pub async fn serve(
     let router = Router::new()
         .route("/password-resets", post(reset))
         .route("/newsletters", post(newsletter))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Arc::new(app));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let (stopping, stopped) = oneshot::channel();
+    let stop = async move {
+        stop.await;
+        let _ = stopping.send(());
+    };
+    let overdue = async {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(STOP_DEADLINE).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(stop).into_future() => served,
+        // Whoever holds a connection open and says nothing does not keep the process alive.
+        () = overdue => Ok(()),
+    }
 }
+
+/// A body as JSON, or why it is not.
+type Body<T> = Result<Json<T>, JsonRejection>;
 
 #[derive(Deserialize)]
 struct ResetRequest {
@@ -51,10 +89,13 @@ struct ResetRequest {
 }
 
 /// Answers as soon as the broker has the mail.
-async fn reset(State(app): State<Arc<App>>, Json(request): Json<ResetRequest>) -> Response {
-    let to = match address(&request.email) {
-        Ok(to) => to,
-        Err(problem) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem),
+///
+/// A real site looks the account up, keeps a hash of the token beside it, and answers the same if there is no account.
+async fn reset(State(app): State<Arc<App>>, body: Body<ResetRequest>) -> Response {
+    let to = match body.map(|Json(request)| address(&request.email)) {
+        Ok(Ok(to)) => to,
+        Ok(Err(problem)) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem),
+        Err(rejection) => return refuse(rejection.status(), &rejection.body_text()),
     };
     // Whoever has the token may set a new password: it goes into the mail and nowhere else.
     let token = Uuid::new_v4();
@@ -66,7 +107,7 @@ async fn reset(State(app): State<Arc<App>>, Json(request): Json<ResetRequest>) -
     };
     match published {
         Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "status": "the mail is on its way" }))).into_response(),
-        Err(error) => not_taken(&error),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, not_taken(&error)),
     }
 }
 
@@ -78,33 +119,43 @@ struct NewsletterRequest {
 }
 
 /// Publishes all in one batch, and names those that cannot be sent.
-async fn newsletter(State(app): State<Arc<App>>, Json(request): Json<NewsletterRequest>) -> Response {
-    let (mut batch, mut accepted, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-    for email in request.emails {
-        let mail = |to| Mail { to, subject: request.subject.clone(), text: request.text.clone() };
+async fn newsletter(State(app): State<Arc<App>>, body: Body<NewsletterRequest>) -> Response {
+    let NewsletterRequest { emails, subject, text } = match body {
+        Ok(Json(request)) => request,
+        Err(rejection) => return refuse(rejection.status(), &rejection.body_text()),
+    };
+    if !(1..=MAX_ADDRESSES).contains(&emails.len()) {
+        let problem = format!("a request is for 1 to {MAX_ADDRESSES} addresses, not for {}", emails.len());
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, &problem);
+    }
+    let (mut batch, mut outgoing_to, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for email in emails {
+        let mail = |to| Mail { to, subject: subject.clone(), text: text.clone() };
         let made = address(&email)
             .and_then(|to| outgoing(&app.queues.newsletters, &mail(to)).map_err(|error| error.to_string()));
         match made {
             Ok(outgoing) => {
                 batch.push(outgoing);
-                accepted.push(email);
+                outgoing_to.push(email);
             }
             Err(reason) => refused.push(json!({ "email": email, "reason": reason })),
         }
     }
-    let mut taken = 0;
-    for (email, result) in accepted.into_iter().zip(app.publisher.publish(&batch).await) {
+    let mut accepted = 0;
+    let results = if batch.is_empty() { Vec::new() } else { app.publisher.publish(&batch).await };
+    for (email, result) in outgoing_to.into_iter().zip(results) {
         match result {
-            Ok(()) => taken += 1,
-            Err(error) => refused.push(json!({ "email": email, "reason": error.to_string() })),
+            Ok(()) => accepted += 1,
+            Err(error) => refused.push(json!({ "email": email, "reason": not_taken(&error) })),
         }
     }
-    let status = match (taken, refused.len()) {
+    let status = match (accepted, refused.len()) {
         (_, 0) => StatusCode::ACCEPTED,
-        (0, _) => StatusCode::UNPROCESSABLE_ENTITY,
+        (0, _) if batch.is_empty() => StatusCode::UNPROCESSABLE_ENTITY,
+        (0, _) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::MULTI_STATUS,
     };
-    (status, Json(json!({ "accepted": taken, "refused": refused }))).into_response()
+    (status, Json(json!({ "accepted": accepted, "refused": refused }))).into_response()
 }
 
 fn outgoing(queue: &str, mail: &Mail) -> Result<Outgoing, Error> {
@@ -117,15 +168,28 @@ fn address(email: &str) -> Result<String, String> {
 }
 
 /// The broker did not take the mail: nothing was promised, and the client may try again.
-fn not_taken(error: &Error) -> Response {
-    tracing::error!(%error, "a mail was not published");
-    if error.is_temporary() {
-        refuse(StatusCode::SERVICE_UNAVAILABLE, "the mail cannot be taken at the moment; try again later")
-    } else {
-        refuse(StatusCode::INTERNAL_SERVER_ERROR, "the mail cannot be taken")
-    }
+fn not_taken(error: &Error) -> &'static str {
+    tracing::error!(?error, "a mail was not published");
+    "the mail cannot be taken at the moment; try again later"
 }
 
 fn refuse(status: StatusCode, problem: &str) -> Response {
     (status, Json(json!({ "error": problem }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["ada@example.org", " ada@example.org ", "a.b+c@sub.example.org", "o'hara@example.org"] {
+            assert_eq!(address(good).as_deref(), Ok(good.trim()));
+        }
+        for bad in ["", "ada", "@example.org", "ada@", "a b@example.org", "ada@example.org, eve@example.org"] {
+            assert!(address(bad).is_err_and(|problem| problem.starts_with("not a mail address")), "{bad}");
+        }
+        assert!(address("ada@example.org\r\nBcc: eve@example.org").is_err());
+        assert!(address("Ada <ada@example.org>").is_err());
+    }
 }

@@ -26,7 +26,9 @@ pub async fn worker(
     let worker = Worker::new(Arc::new(both))
         .concurrency(config.concurrency)
         .state(mailer)
-        .layer(Retry::list(config.retry_delays.iter().copied()));
+        .layer(Retry::list(config.retry_delays.iter().copied()).jitter())
+        // A mail server that has gone quiet fails too.
+        .layer(Timeout::new(config.mail_timeout));
     Ok((worker.handle(), worker.run(send)))
 }
 

@@ -14,13 +14,13 @@ use password_reset::queues::Queues;
 use password_reset::worker::worker;
 use serde_json::Value;
 use swarrot::prelude::*;
-use swarrot::{Report, Settlement};
+use swarrot::{Report, Secret, Settlement};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use self::smtp::{Mailbox, Server};
+use self::smtp::{Mailbox, Port, Server};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +30,8 @@ pub(crate) struct Whole {
     pub(crate) queues: Queues,
     pub(crate) mailbox: Mailbox,
     config: Config,
-    smtp: SocketAddr,
+    /// Of the mail server, until it is started.
+    port: Option<Port>,
     server: Option<Server>,
     http: SocketAddr,
     serving: JoinHandle<std::io::Result<()>>,
@@ -40,38 +41,39 @@ pub(crate) struct Whole {
 impl Whole {
     /// A web server on its own queues; no worker and no mail server yet.
     pub(crate) async fn start(broker_url: &str, retry_delays: &[u64], concurrency: usize) -> Self {
-        let smtp = free_port().await;
+        let port = Port::new();
         let config = Config {
-            broker_url: broker_url.to_owned(),
-            smtp_url: format!("smtp://{smtp}"),
+            broker_url: Secret::new(broker_url),
+            smtp_url: Secret::new(format!("smtp://{}", port.address())),
             http_addr: "127.0.0.1:0".to_owned(),
             from: "Accounts <accounts@example.org>".to_owned(),
             site_url: "https://example.org".to_owned(),
             queue_prefix: format!("password-reset-{}", uuid::Uuid::new_v4()),
             retry_delays: retry_delays.iter().map(|ms| Duration::from_millis(*ms)).collect(),
+            mail_timeout: Duration::from_secs(1),
             concurrency,
         };
-        let broker = swarrot::connect(&config.broker_url).await.expect("connects");
+        let broker = swarrot::connect(config.broker_url.expose()).await.expect("connects");
         let queues = Queues::new(&config.queue_prefix);
         broker.declare(&queues.topology()).await.expect("declares");
         let listener = TcpListener::bind(&config.http_addr).await.expect("listens");
         let http = listener.local_addr().expect("an address");
-        let publisher = broker.publisher("", PublisherOptions::default()).await.expect("a publisher");
-        let app = App { publisher, queues: queues.clone(), site_url: config.site_url.clone() };
+        let app = App::new(&*broker, queues.clone(), config.site_url.clone()).await.expect("a publisher");
         let (stop_serving, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, app, async move {
             let _ = stopped.await;
         }));
-        let mailbox = Mailbox::default();
-        Self { broker, queues, mailbox, config, smtp, server: None, http, serving, stop_serving }
+        let mailbox = Mailbox::new();
+        Self { broker, queues, mailbox, config, port: Some(port), server: None, http, serving, stop_serving }
     }
 
-    pub(crate) async fn start_mail_server(&mut self) {
-        self.server = Some(Server::start(self.smtp, self.mailbox.clone()).await);
+    pub(crate) fn start_mail_server(&mut self) {
+        let port = self.port.take().expect("it was down");
+        self.server = Some(port.open(self.mailbox.clone()));
     }
 
     pub(crate) async fn start_worker(&self) -> Work {
-        let mailer = Mailer::new(&self.config.smtp_url, &self.config.from).expect("a mailer");
+        let mailer = Mailer::new(self.config.smtp_url.expose(), &self.config.from).expect("a mailer");
         let (handle, run) = worker(&*self.broker, &self.queues, mailer, &self.config).await.expect("a worker");
         Work { handle, running: tokio::spawn(async move { run.await.expect("a report") }) }
     }
@@ -85,7 +87,7 @@ impl Whole {
 
     /// Waits until so many mails have arrived.
     pub(crate) async fn mails(&self, count: usize) {
-        until(async || self.mailbox.arrived().len() >= count, &format!("{count} mails")).await;
+        self.mailbox.until(&format!("{count} mails"), |seen| seen.arrived.len() >= count).await;
     }
 
     /// Waits until so many messages of this queue are parked, and takes them out.
@@ -125,22 +127,17 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// Waits until so many deliveries were retried.
+    pub(crate) async fn retried(&self, count: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.handle.health().counts.retried < count {
+            assert!(Instant::now() < deadline, "waited in vain for {count} retries: {:?}", self.handle.health());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn stop(self) -> Report {
         self.handle.stop();
         self.running.await.expect("no panic")
     }
-}
-
-async fn until(mut check: impl AsyncFnMut() -> bool, what: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    while !check().await {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// A port on which nothing listens.
-async fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    listener.local_addr().expect("an address")
 }
