@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --example quickstart                                    # embedded, needs nothing
 //! cargo run --example quickstart -- amqp://guest:guest@localhost/   # the same on RabbitMQ
+//! cargo run --example quickstart -- redis://localhost/              # the same on Redis
 //! ```
 
 use std::time::Duration;

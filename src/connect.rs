@@ -10,6 +10,7 @@ use swarrot_core::{Broker, BrokerUrl, Error, ErrorKind, Result};
 /// |---|---|---|
 /// | `memory://`, `memory://name` | in this process: a new one, or the one of that name | `memory` |
 /// | `amqp://user:password@host:5672/vhost`, `amqps://…` | RabbitMQ; several hosts are separated by commas | `amqp` |
+/// | `redis://user:password@host:6379/0`, `rediss://…`, `redis+cluster://…`, `redis+sentinel://…`, `redis+unix://…` | Redis Streams | `redis` |
 ///
 /// # Errors
 /// [`InvalidInput`](ErrorKind::InvalidInput) for a URL that is malformed or of an unknown scheme;
@@ -26,8 +27,14 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>> {
         "memory" => Ok(Arc::new(swarrot_memory::MemoryBroker::connect(&url)?)),
         #[cfg(feature = "amqp")]
         "amqp" | "amqps" => Ok(Arc::new(swarrot_amqp::AmqpBroker::connect(&url).await?)),
+        #[cfg(feature = "redis")]
+        scheme if is_redis(scheme) => Ok(Arc::new(swarrot_redis::RedisBroker::connect(&url).await?)),
         scheme => Err(unknown(scheme)),
     }
+}
+
+fn is_redis(scheme: &str) -> bool {
+    matches!(scheme.split('+').next(), Some("redis" | "rediss"))
 }
 
 /// What to do about a scheme that is not built in.
@@ -35,8 +42,9 @@ fn unknown(scheme: &str) -> Error {
     let feature = match scheme {
         "memory" => "memory",
         "amqp" | "amqps" => "amqp",
+        scheme if is_redis(scheme) => "redis",
         _ => {
-            let what = format!("unknown scheme {scheme:?}; known are memory, amqp and amqps");
+            let what = format!("unknown scheme {scheme:?}; known are memory, amqp, amqps, redis and rediss");
             return Error::new(ErrorKind::InvalidInput, what).with_operation("connect");
         }
     };
@@ -52,7 +60,10 @@ mod tests {
     async fn an_unknown_scheme_names_the_known_ones() {
         let error = connect("kafka://u:hunter2@h").await.expect_err("no such backend");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), "connect: unknown scheme \"kafka\"; known are memory, amqp and amqps");
+        assert_eq!(
+            error.to_string(),
+            "connect: unknown scheme \"kafka\"; known are memory, amqp, amqps, redis and rediss"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
-//! let broker = swarrot::connect("memory://").await?; // or amqp://user:password@host/vhost
+//! let broker = swarrot::connect("memory://").await?; // or amqp://…, redis://…
 //! broker.declare(&Topology::new().queue(Queue::new("welcome"))).await?;
 //!
 //! let publisher = broker.publisher("", PublisherOptions::default()).await?;
@@ -49,6 +49,7 @@
 //! |---|---|---|
 //! | `memory` | yes | the embedded backend, `memory://` |
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
+//! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
 
 mod connect;
@@ -61,6 +62,8 @@ pub use self::connect::connect;
 pub use swarrot_amqp as amqp;
 #[cfg(feature = "memory")]
 pub use swarrot_memory as memory;
+#[cfg(feature = "redis")]
+pub use swarrot_redis as redis;
 
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "json"))]

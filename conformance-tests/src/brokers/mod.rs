@@ -19,6 +19,9 @@ mod start;
 mod rabbitmq;
 mod rabbitmq_node;
 mod redis;
+mod redis_client;
+mod redis_cluster;
+mod redis_sentinel;
 
 mod daemon;
 mod home;
@@ -31,6 +34,8 @@ mod state;
 pub use self::error::BrokerError;
 pub use self::rabbitmq::RabbitMq;
 pub use self::redis::Redis;
+pub use self::redis_cluster::RedisCluster;
+pub use self::redis_sentinel::RedisSentinel;
 pub use self::start::Start;
 
 pub(crate) use self::ports::Port;

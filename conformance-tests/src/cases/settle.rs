@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use swarrot_core::topology::Topology;
-use swarrot_core::{DeadLetter, ErrorKind, Outcome, ProviderOptions, Receipt, SettleError, Settlement, message::names};
+use swarrot_core::{
+    DeadLetter, Delivery, ErrorKind, Outcome, ProviderOptions, Receipt, SettleError, Settlement, message::names,
+};
 use tokio::time::{Instant, timeout};
 
 use crate::run::{Case, Claim::DeadLetter as DeadLetters, Context, Fault::Cut, Need::Claimed, Need::Made, Setup, case};
-use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, reconnected, secs};
+use crate::support::{
+    PATIENCE, ProviderActions as _, PublisherActions as _, acked_or_stale, bodies, reconnected, secs,
+};
 
 const GROUP: &str = "settle";
 
@@ -162,12 +166,14 @@ async fn stale_settle_after_reconnect(cx: &Context) {
     let before = provider.take(2).await;
     cx.faulty().cut().await.expect("cuts");
     cx.faulty().heal().await.expect("heals");
-    // Both come back, to the same provider on its new connection.
-    let again = reconnected(&*provider, 2).await;
-    let receipts =
-        |some: &[swarrot_core::Delivery]| some.iter().map(swarrot_core::Delivery::receipt).collect::<Vec<_>>();
+    let receipts = before.iter().map(Delivery::receipt).collect::<Vec<_>>();
+    let (_, stale) = acked_or_stale(&*provider, before).await;
+    // What is stale comes back, to the same provider on its new connection.
+    let mut again = reconnected(&*provider, stale.len()).await;
+    again.sort_by_key(|delivery| delivery.body().clone());
+    assert!(again.iter().map(Delivery::body).eq(stale.iter().map(Delivery::body)), "{again:?} came, stale: {stale:?}");
     for outcome in [Outcome::Ack, Outcome::Requeue] {
-        let stale: Vec<_> = receipts(&before).into_iter().map(|r| Settlement::new(r, outcome.clone())).collect();
+        let stale: Vec<_> = receipts.iter().map(|r| Settlement::new(*r, outcome.clone())).collect();
         let error = provider.settle(&stale).await.expect_err("receipts from before the cut");
         assert!(error.is_all(ErrorKind::Stale), "{error:?}");
         assert_eq!(error.failures().len(), 2);

@@ -85,3 +85,34 @@ pub(crate) fn drained(provider: &dyn MessageProvider, ledger: &Ledger) -> impl F
         }
     }
 }
+
+/// Acks deliveries whose connection broke, until each is acked or stale, and answers with both. Only a lease outlives its
+/// connection: where there is none, all are stale.
+#[track_caller]
+pub(crate) fn acked_or_stale(
+    provider: &dyn MessageProvider,
+    deliveries: Vec<Delivery>,
+) -> impl Future<Output = (Vec<Delivery>, Vec<Delivery>)> + Send {
+    let at = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + PATIENCE * 2;
+        let (mut acked, mut stale) = (Vec::new(), Vec::new());
+        for delivery in deliveries {
+            loop {
+                match provider.try_settle(&delivery, Outcome::Ack).await {
+                    Ok(()) => break acked.push(delivery),
+                    Err(error) if error.is_all(ErrorKind::Stale) => break stale.push(delivery),
+                    Err(error) => {
+                        let temporary = error.failures().iter().all(|(_, error)| error.is_temporary());
+                        assert!(temporary && Instant::now() < deadline, "{at}: neither acked nor stale: {error:?}");
+                        sleep(ms(50)).await;
+                    }
+                }
+            }
+        }
+        if provider.capabilities().lease.is_none() {
+            assert!(acked.is_empty(), "{at}: acked over another connection than that of the delivery: {acked:?}");
+        }
+        (acked, stale)
+    }
+}

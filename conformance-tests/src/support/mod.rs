@@ -10,7 +10,7 @@ mod worker;
 
 use std::time::Duration;
 
-pub(crate) use self::faults::{drained, insist, reconnected};
+pub(crate) use self::faults::{acked_or_stale, drained, insist, reconnected};
 pub(crate) use self::gauge::Gauge;
 pub(crate) use self::ledger::Ledger;
 pub(crate) use self::poll::poll_times;

@@ -8,6 +8,7 @@ use swarrot_amqp::AmqpBroker;
 use swarrot_core::topology::QueueKind;
 use swarrot_core::{Broker, Capabilities};
 use swarrot_memory::{MemoryBroker, Profile};
+use swarrot_redis::RedisBroker;
 
 use super::Problem;
 use crate::steps::say;
@@ -29,6 +30,7 @@ fn columns() -> Vec<Column> {
     vec![
         ("RabbitMQ, quorum queue", rabbitmq(QueueKind::Quorum)),
         ("RabbitMQ, classic queue", rabbitmq(QueueKind::Classic)),
+        ("Redis", vec![("", RedisBroker::capabilities_with(None))]),
         ("memory", vec![("", memory(Profile::Amqp))]),
         ("memory, as streams", vec![("", memory(streams))]),
     ]

@@ -1,0 +1,77 @@
+//! Looking at queues, and emptying them.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use redis::Value as Reply;
+use swarrot_core::message::names;
+use swarrot_core::{Message, QueueStats, Result};
+
+use crate::broker::Core;
+use crate::convert::{Entry, fields_of, text};
+use crate::error;
+use crate::scripts;
+use crate::topology::QueueKeys;
+
+/// A provider gives a sign of life at least so often, whatever its lease.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// Messages that one script deletes.
+const PURGE_CHUNK: usize = 500;
+/// Messages that one peek shows at most.
+const MAX_PEEK: usize = 1000;
+
+pub(crate) async fn stats(core: &Core, queue: &str) -> Result<QueueStats> {
+    let (keys, dead) = (keys(core, queue), keys(core, &names::dead_letter_queue(queue)));
+    let silent = SIGN_OF_LIFE.max(core.config.hold).as_millis().to_string();
+    let mut script = scripts::STATS.prepare_invoke();
+    for keys in [&keys, &dead] {
+        script.key(&keys.queue).key(&keys.stream).key(&keys.delayed);
+    }
+    let counts: Vec<i64> = core.settle.ask(script.arg(silent)).await?;
+    let [ready, unsettled, delayed, parked, providers] = counts.as_slice() else {
+        return Err(error::queue_not_found(queue));
+    };
+    let count = |n: &i64| u64::try_from(*n).unwrap_or(0);
+    let mut stats = QueueStats::default();
+    stats.ready = count(ready);
+    stats.unsettled = Some(count(unsettled));
+    stats.delayed = Some(count(delayed));
+    stats.parked = u64::try_from(*parked).ok();
+    stats.providers = Some(count(providers));
+    Ok(stats)
+}
+
+pub(crate) async fn peek(core: &Core, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {
+    let keys = keys(core, queue);
+    let mut script = scripts::PEEK.prepare_invoke();
+    script.key(&keys.all());
+    let answer: Reply = core.settle.ask(script.arg(max.get().min(MAX_PEEK))).await?;
+    let Reply::Array(entries) = answer else { return Err(error::queue_not_found(queue)) };
+    let message = |entry: Reply| {
+        let Reply::Array(parts) = entry else { return None };
+        let [id, fields] = <[_; 2]>::try_from(parts).ok()?;
+        Some(Entry::new(text(&id)?.parse().ok()?, 0, fields_of(fields)?).message)
+    };
+    entries.into_iter().map(message).collect::<Option<_>>().ok_or_else(error::strange_reply)
+}
+
+pub(crate) async fn purge(core: &Core, queue: &str) -> Result<u64> {
+    let keys = keys(core, queue);
+    let (mut purged, mut upto) = (0, String::new());
+    loop {
+        let mut script = scripts::PURGE.prepare_invoke();
+        script.key(&keys.all());
+        let answer: Vec<Reply> = core.settle.ask(script.arg(PURGE_CHUNK).arg(&upto)).await?;
+        let [Reply::Int(deleted), end] = answer.as_slice() else { return Err(error::queue_not_found(queue)) };
+        let deleted = u64::try_from(*deleted).unwrap_or(0);
+        if deleted == 0 {
+            return Ok(purged);
+        }
+        purged += deleted;
+        text(end).unwrap_or_default().clone_into(&mut upto);
+    }
+}
+
+fn keys(core: &Core, queue: &str) -> QueueKeys {
+    QueueKeys::new(&core.config.prefix, queue)
+}

@@ -1,0 +1,302 @@
+//! How messages are sent: routed, in batches of limited size, again with the same number when the answer was lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use redis::ScriptInvocation;
+use swarrot_core::{Backoff, Error, ErrorKind, Result};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::RedisPublisher;
+use super::lanes::Lane;
+use crate::config::Mode;
+use crate::error::{self, CallError};
+use crate::scripts;
+use crate::topology::{QueueKeys, Routes, publisher_record, tag};
+
+/// Messages in one script at most: some 1 ms of the server's time.
+const MAX_MESSAGES: usize = 256;
+/// Bytes in one script at most, unless one message alone has more.
+const MAX_BYTES: usize = 1 << 20;
+/// How long the server keeps the record of what a publisher has published; longer than a retry may take.
+const RECORD_KEPT: Duration = Duration::from_secs(600);
+
+/// A message ready to be sent.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Its place among the results.
+    pub(super) position: usize,
+    pub(super) routing_key: String,
+    /// In milliseconds.
+    pub(super) delay: u64,
+    pub(super) meta: Vec<u8>,
+    pub(super) body: Bytes,
+}
+
+/// What is still to be done for a message: in a cluster its queues may be on several nodes.
+struct Routed<'a> {
+    message: &'a Prepared,
+    queues: Vec<Arc<str>>,
+}
+
+impl RedisPublisher {
+    /// Sends messages, and notes what became of each.
+    pub(super) async fn send(&self, messages: Vec<Prepared>, results: &mut [Result<()>]) {
+        let deadline = Instant::now() + self.options.timeout.min(RECORD_KEPT / 2);
+        let mut messages: Vec<&Prepared> = messages.iter().collect();
+        let mut fresh = false;
+        // Again only for those whose routes turned out to be out of date.
+        while !messages.is_empty() {
+            let (routes, stale) = match self.routes(fresh, deadline).await {
+                Ok(routes) => routes,
+                Err(error) => {
+                    for message in messages {
+                        results[message.position] = Err(error.clone());
+                    }
+                    return;
+                }
+            };
+            let again = self.send_by(&routes, stale, &messages, deadline, results).await;
+            messages.retain(|message| again.contains(&message.position));
+            fresh = true;
+        }
+    }
+
+    /// The topology, and whether it may be out of date. The default exchange needs none.
+    async fn routes(&self, fresh: bool, deadline: Instant) -> Result<(Arc<Routes>, bool)> {
+        let (router, link) = (&self.core.router, &self.core.publish);
+        if self.exchange.is_empty() {
+            return Ok((Arc::default(), false));
+        }
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        loop {
+            let asked =
+                async { if fresh { Ok((router.refresh(link).await?, false)) } else { router.routes(link).await } };
+            match timeout_at(deadline, asked).await {
+                Ok(Err(error)) if error.is_temporary() && Instant::now() < deadline => {
+                    sleep(backoff.next_delay()).await;
+                }
+                Ok(answer) => return answer,
+                Err(_) => return Err(Error::new(ErrorKind::Timeout, "the server did not answer in time")),
+            }
+        }
+    }
+
+    /// Sends messages as these routes say; answers with the positions of those that have to be routed anew.
+    async fn send_by(
+        &self,
+        routes: &Routes,
+        stale: bool,
+        messages: &[&Prepared],
+        deadline: Instant,
+        results: &mut [Result<()>],
+    ) -> Vec<usize> {
+        let cluster = self.core.config.mode == Mode::Cluster;
+        let mut again = Vec::new();
+        // By node, as far as that can be known: in a cluster by hash tag.
+        let mut groups: BTreeMap<String, Vec<Routed<'_>>> = BTreeMap::new();
+        for message in messages {
+            let queues = match routes.route(&self.exchange, &message.routing_key) {
+                Ok(queues) if !queues.is_empty() => queues,
+                // Routes that say no are asked again before they are believed.
+                _ if stale => {
+                    again.push(message.position);
+                    continue;
+                }
+                Ok(_) => {
+                    results[message.position] = Err(error::unroutable(&self.exchange, &message.routing_key));
+                    continue;
+                }
+                Err(error) => {
+                    results[message.position] = Err(error);
+                    continue;
+                }
+            };
+            if !cluster {
+                groups.entry(String::new()).or_default().push(Routed { message, queues });
+                continue;
+            }
+            let mut by_tag: BTreeMap<&str, Vec<Arc<str>>> = BTreeMap::new();
+            for queue in &queues {
+                by_tag.entry(tag(queue)).or_default().push(Arc::clone(queue));
+            }
+            for (tag, queues) in by_tag {
+                groups.entry(tag.to_owned()).or_default().push(Routed { message, queues });
+            }
+        }
+        // On one server a version that does not fit stops the batch; in a cluster there is none to look at.
+        let version = if cluster || self.exchange.is_empty() { "" } else { &routes.version };
+        let sent = join_all(groups.values().map(|group| self.send_group(group, version, deadline))).await;
+        let mut verdicts: BTreeMap<usize, Vec<Result<Verdict>>> = BTreeMap::new();
+        for (position, verdict) in sent.into_iter().flatten() {
+            verdicts.entry(position).or_default().push(verdict);
+        }
+        for message in messages {
+            let Some(verdicts) = verdicts.remove(&message.position) else { continue };
+            match conclude(verdicts) {
+                Ok(Verdict::Stale) => again.push(message.position),
+                Ok(Verdict::Missing) if stale && cluster => again.push(message.position),
+                Ok(Verdict::Missing) => {
+                    results[message.position] = Err(error::unroutable(&self.exchange, &message.routing_key));
+                }
+                Ok(Verdict::Full) => results[message.position] = Err(error::full(&message.routing_key)),
+                Ok(Verdict::Taken) => results[message.position] = Ok(()),
+                Err(error) => results[message.position] = Err(error),
+            }
+        }
+        again
+    }
+
+    /// Sends the messages for one node, in order.
+    async fn send_group(
+        &self,
+        group: &[Routed<'_>],
+        version: &str,
+        deadline: Instant,
+    ) -> Vec<(usize, Result<Verdict>)> {
+        let mut results = Vec::with_capacity(group.len());
+        let Some(mut lane) = self.lanes.enter().await else { return results };
+        let mut rest = group;
+        while !rest.is_empty() {
+            let (batch, after) = rest.split_at(batch_len(rest));
+            rest = after;
+            match self.send_batch(batch, version, &lane, deadline).await {
+                Ok(verdicts) => {
+                    results.extend(batch.iter().map(|r| r.message.position).zip(verdicts.into_iter().map(Ok)));
+                }
+                Err(error) => results.extend(batch.iter().map(|r| (r.message.position, Err(error.clone())))),
+            }
+            lane.next();
+        }
+        results
+    }
+
+    /// Sends one batch until it is answered or the time is up.
+    async fn send_batch(
+        &self,
+        batch: &[Routed<'_>],
+        version: &str,
+        lane: &Lane<'_>,
+        deadline: Instant,
+    ) -> Result<Vec<Verdict>> {
+        let script = self.script(batch, version, lane);
+        let link = &self.core.publish;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut unanswered = false;
+        let mut last: Option<Error> = None;
+        loop {
+            match timeout_at(deadline, self.core.publishing()).await {
+                Ok(Ok(connection)) => match timeout_at(deadline, link.script_on(connection, &script)).await {
+                    Ok(Ok(answer)) => return parse(String::as_str(&answer), batch.len()),
+                    Ok(Err(CallError::Unanswered(error))) => {
+                        unanswered = true;
+                        last = Some(error);
+                    }
+                    Ok(Err(CallError::NotDone(error))) => last = Some(error),
+                    Err(_) => unanswered = true,
+                },
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => {}
+            }
+            let pause = backoff.next_delay();
+            let give_up = last.as_ref().is_some_and(|error| !error.is_temporary());
+            if give_up || Instant::now() + pause >= deadline {
+                if unanswered {
+                    let unknown = error::unknown(self.options.timeout);
+                    return Err(match last {
+                        Some(source) => unknown.with_source(source),
+                        None => unknown,
+                    });
+                }
+                return Err(last.unwrap_or_else(|| Error::new(ErrorKind::Timeout, "the server did not answer in time")));
+            }
+            sleep(pause).await;
+        }
+    }
+
+    fn script(&self, batch: &[Routed<'_>], version: &str, lane: &Lane<'_>) -> ScriptInvocation<'static> {
+        let prefix = &self.core.config.prefix;
+        let mut queues: Vec<&str> = Vec::new();
+        let mut script = scripts::PUBLISH.prepare_invoke();
+        script
+            .arg(lane.index)
+            .arg(lane.number)
+            .arg(u64::try_from(RECORD_KEPT.as_millis()).unwrap_or(u64::MAX))
+            .arg(version);
+        for routed in batch {
+            script.arg(routed.queues.len());
+            for queue in &routed.queues {
+                let index = queues.iter().position(|q| *q == &**queue).unwrap_or_else(|| {
+                    queues.push(queue);
+                    queues.len() - 1
+                });
+                script.arg(index + 1);
+            }
+            let Prepared { delay, meta, body, .. } = routed.message;
+            script.arg(*delay).arg(meta.as_slice()).arg(&body[..]);
+        }
+        let home = queues.first().map_or("", |queue| tag(queue));
+        let record = publisher_record(prefix, home, &self.id);
+        // A key that is not looked at has to be on the same node all the same.
+        let version_key = if version.is_empty() { record.as_str() } else { self.core.router.version_key() };
+        script.key(&record).key(version_key);
+        for queue in queues {
+            script.key(&QueueKeys::new(prefix, queue).all());
+        }
+        script
+    }
+}
+
+/// How many messages go into the next batch.
+fn batch_len(messages: &[Routed<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = |routed: &&Routed<'_>| {
+        bytes += (routed.message.body.len() + routed.message.meta.len()) * routed.queues.len();
+        bytes <= MAX_BYTES
+    };
+    messages.iter().take(MAX_MESSAGES).take_while(fits).count().max(1)
+}
+
+/// What became of a message, from what became of it on each node: taken if every node that has one of its queues took it.
+fn conclude(verdicts: Vec<Result<Verdict>>) -> Result<Verdict> {
+    let mut concluded = Verdict::Missing;
+    for verdict in verdicts {
+        match verdict? {
+            Verdict::Missing => {}
+            other if concluded == Verdict::Missing || concluded == Verdict::Taken => concluded = other,
+            _ => {}
+        }
+    }
+    Ok(concluded)
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Taken,
+    Missing,
+    Full,
+    Stale,
+}
+
+fn parse(answer: &str, count: usize) -> Result<Vec<Verdict>> {
+    let verdicts: Option<Vec<Verdict>> = match answer {
+        "stale" => Some(vec![Verdict::Stale; count]),
+        verdicts => verdicts
+            .chars()
+            .map(|c| match c {
+                '.' => Some(Verdict::Taken),
+                'm' => Some(Verdict::Missing),
+                'f' => Some(Verdict::Full),
+                _ => None,
+            })
+            .collect(),
+    };
+    match verdicts {
+        Some(verdicts) if verdicts.len() == count => Ok(verdicts),
+        _ => Err(error::strange_reply()),
+    }
+}

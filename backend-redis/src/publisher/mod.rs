@@ -1,0 +1,124 @@
+//! Where messages go.
+
+mod batch;
+mod lanes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use swarrot_core::{Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, PublisherOptions, Result, async_trait};
+use tokio::sync::RwLock;
+use uuid::Uuid;
+
+use self::batch::Prepared;
+use self::lanes::Lanes;
+use crate::broker::Core;
+use crate::config::MAX_DELAY;
+use crate::convert::encode;
+use crate::error;
+
+/// The longest routing key, in bytes, as in AMQP 0-9-1.
+const MAX_ROUTING_KEY: usize = 255;
+
+/// A publisher to one exchange. Dropping a call of `publish` leaves nothing behind: what was sent is done or not, and is not
+/// sent again.
+#[derive(Debug)]
+pub(crate) struct RedisPublisher {
+    core: Arc<Core>,
+    exchange: Arc<str>,
+    options: PublisherOptions,
+    /// By which the server knows its batches.
+    id: String,
+    lanes: Lanes,
+    /// Whether it is closed. Publishes hold it for reading, so that a close waits for them.
+    closed: RwLock<bool>,
+}
+
+impl RedisPublisher {
+    pub(crate) async fn new(core: &Arc<Core>, exchange: &str, options: PublisherOptions) -> Result<Self> {
+        if !exchange.is_empty() {
+            core.router.refresh(&core.publish).await?.route(exchange, "")?;
+        }
+        Ok(Self {
+            core: Arc::clone(core),
+            exchange: exchange.into(),
+            options,
+            id: Uuid::now_v7().simple().to_string(),
+            lanes: Lanes::default(),
+            closed: RwLock::new(false),
+        })
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.with_operation("publish").with_target(&*self.exchange)
+    }
+
+    fn prepare(&self, position: usize, outgoing: &Outgoing) -> Result<Prepared> {
+        let Outgoing { message, routing_key, delay, .. } = outgoing;
+        if routing_key.len() > MAX_ROUTING_KEY {
+            let message = format!("the routing key has {} bytes, the limit is {MAX_ROUTING_KEY}", routing_key.len());
+            return Err(Error::new(ErrorKind::TooLarge, message));
+        }
+        if !outgoing.is_trusted() {
+            self.options.limits.check_outgoing(message)?;
+        }
+        if message.properties.ttl.is_some() {
+            return Err(error::unsupported("messages on Redis do not expire; leave the ttl out"));
+        }
+        let delay = delay.unwrap_or_default();
+        if delay > MAX_DELAY {
+            return Err(error::delay_too_long(delay, MAX_DELAY));
+        }
+        let route = if self.exchange.is_empty() { None } else { Some((&*self.exchange, routing_key.as_str())) };
+        let meta = if message.properties.message_id.is_some() {
+            encode(message, route)
+        } else {
+            let mut message = message.clone();
+            message.ensure_id();
+            encode(&message, route)
+        };
+        let body = Bytes::clone(&message.body);
+        Ok(Prepared { position, routing_key: routing_key.clone(), delay: millis(delay), meta, body })
+    }
+}
+
+/// Whole milliseconds, rounded up: nothing is due too early.
+pub(crate) fn millis(delay: Duration) -> u64 {
+    u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[async_trait]
+impl MessagePublisher for RedisPublisher {
+    fn exchange(&self) -> &str {
+        &self.exchange
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.core.capabilities()
+    }
+
+    async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<()>> {
+        let closed = self.closed.read().await;
+        let open = if *closed { Err(error::closed("publisher")) } else { self.core.check_open() };
+        if let Err(error) = open {
+            return batch.iter().map(|_| Err(self.named(error.clone()))).collect();
+        }
+        let mut results: Vec<Result<()>> = batch.iter().map(|_| Ok(())).collect();
+        let mut prepared = Vec::with_capacity(batch.len());
+        for (position, outgoing) in batch.iter().enumerate() {
+            match self.prepare(position, outgoing) {
+                Ok(message) => prepared.push(message),
+                Err(error) => results[position] = Err(error),
+            }
+        }
+        self.send(prepared, &mut results).await;
+        results.into_iter().map(|result| result.map_err(|error| self.named(error))).collect()
+    }
+
+    async fn close(&self) -> Result<()> {
+        // Waits for the publishes under way, and lets no further one in.
+        *self.closed.write().await = true;
+        Ok(())
+    }
+}

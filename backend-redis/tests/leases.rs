@@ -1,0 +1,176 @@
+//! Leases, counts of deliveries, and what workers leave behind that die.
+
+mod support;
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use support::{
+    body, connect, declare, ms, nothing, one, provider, run, secs, send, server, settle, settle_kind, take, with_queue,
+    words,
+};
+use swarrot_conformance::brokers::Redis;
+use swarrot_core::topology::Queue;
+use swarrot_core::{Broker as _, DeadLetter, ErrorKind, Outcome};
+use swarrot_redis::RedisBroker;
+
+async fn with_lease(server: &Redis, lease: &str) -> RedisBroker {
+    connect(&format!("{}?lease={lease}", server.url())).await
+}
+
+#[tokio::test]
+async fn a_message_that_kills_every_worker_is_parked() {
+    let server = server();
+    let broker = with_lease(&server, "200ms").await;
+    declare(&broker, Queue::new("q").delivery_limit(3)).await;
+    send(&broker, "q", "deadly").await.expect("publishes");
+    for count in 1..=3 {
+        // Each dies without a word: nothing is given back, its lease ends.
+        let doomed = with_lease(&server, "200ms").await;
+        let provider = provider(&doomed, "q", 1).await;
+        let delivery = one(&*provider).await;
+        assert_eq!((delivery.delivery_count(), delivery.redelivered()), (Some(count), count > 1));
+        std::mem::forget(provider);
+        run::<i64>(&server, &words("CLIENT KILL TYPE normal SKIPME yes")).await;
+    }
+    let survivor = provider(&broker, "q", 1).await;
+    let deadline = Instant::now() + secs(20);
+    while broker.stats("q").await.expect("stats").parked != Some(1) {
+        assert!(Instant::now() < deadline, "{:?}", broker.stats("q").await);
+        if let Ok(some) = survivor.receive(NonZeroUsize::MIN, ms(100)).await {
+            assert!(some.is_empty(), "a fourth delivery: {some:?}");
+        }
+    }
+    let parked = one(&*provider(&broker, "q.dead", 1).await).await;
+    let failure = parked.message().failure().expect("it failed");
+    assert!(failure.reason.expect("a reason").contains("3 times"));
+    assert_eq!((body(&parked).as_str(), failure.source_queue.as_deref()), ("deadly", Some("q")));
+}
+
+#[tokio::test]
+async fn requeued_too_often_is_parked_or_dropped() {
+    let server = server();
+    let broker = with_queue(&server).await;
+    declare(&broker, Queue::new("parks").delivery_limit(2)).await;
+    declare(&broker, Queue::new("drops").delivery_limit(2).dead_letter(DeadLetter::Drop)).await;
+    for (queue, parked) in [("parks", Some(1)), ("drops", None)] {
+        send(&broker, queue, "again and again").await.expect("publishes");
+        let provider = provider(&broker, queue, 1).await;
+        for count in [1, 2] {
+            let delivery = one(&*provider).await;
+            assert_eq!(delivery.delivery_count(), Some(count));
+            settle(&*provider, &delivery, Outcome::Requeue).await.expect("requeues");
+        }
+        nothing(&*provider).await;
+        let stats = broker.stats(queue).await.expect("stats");
+        assert_eq!((stats.ready, stats.unsettled, stats.parked), (0, Some(0), parked));
+    }
+}
+
+#[tokio::test]
+async fn each_provider_has_a_lease_of_its_own() {
+    let server = server();
+    let patient = with_lease(&server, "1h").await;
+    declare(&patient, Queue::new("q")).await;
+    send(&patient, "q", "slow work").await.expect("publishes");
+    let slow = provider(&patient, "q", 1).await;
+    let held = one(&*slow).await;
+    // One with a short lease does not take what another has for long.
+    let hasty = with_lease(&server, "100ms").await;
+    let other = provider(&hasty, "q", 1).await;
+    for _ in 0..5 {
+        nothing(&*other).await;
+    }
+    settle(&*slow, &held, Outcome::Ack).await.expect("acks");
+}
+
+#[tokio::test]
+async fn a_lost_lease_comes_back_to_the_same_provider_as_another_delivery() {
+    let server = server();
+    let broker = with_lease(&server, "200ms").await;
+    declare(&broker, Queue::new("q")).await;
+    send(&broker, "q", "x").await.expect("publishes");
+    let provider = provider(&broker, "q", 1).await;
+    let first = one(&*provider).await;
+    // With a prefetch of one there is room again only because the lease has ended.
+    let second = one(&*provider).await;
+    assert_eq!((second.delivery_count(), second.redelivered()), (Some(2), true));
+    assert_ne!(first.receipt(), second.receipt());
+    assert_eq!(settle_kind(&*provider, &first, Outcome::Ack).await, Some(ErrorKind::Stale));
+    assert!(provider.extend(&[first.receipt()]).await.expect_err("lost").is_all(ErrorKind::Stale));
+    settle(&*provider, &second, Outcome::Ack).await.expect("acks");
+    assert_eq!(broker.stats("q").await.expect("stats").unsettled, Some(0));
+}
+
+#[tokio::test]
+async fn what_waits_in_a_provider_is_renewed_while_it_is_asked_for() {
+    let server = server();
+    let broker = with_lease(&server, "600ms").await;
+    declare(&broker, Queue::new("q")).await;
+    for i in 0..5 {
+        send(&broker, "q", &i.to_string()).await.expect("publishes");
+    }
+    let mine = provider(&broker, "q", 10).await;
+    let theirs = provider(&with_lease(&server, "600ms").await, "q", 10).await;
+    let start = Instant::now();
+    for i in 0..5 {
+        // One at a time: the last has waited for longer than a lease.
+        let delivery = one(&*mine).await;
+        assert_eq!((body(&delivery), delivery.delivery_count()), (i.to_string(), Some(1)));
+        for _ in 0..3 {
+            tokio::time::sleep(ms(130)).await;
+            mine.extend(&[delivery.receipt()]).await.expect("extends");
+        }
+        settle(&*mine, &delivery, Outcome::Ack).await.expect("acks");
+        let some = theirs.receive(NonZeroUsize::MIN, ms(50)).await.expect("receives");
+        assert!(some.is_empty(), "{some:?}");
+    }
+    println!("five deliveries, one after the other, in {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn who_does_not_ask_keeps_nothing_from_others() {
+    let server = server();
+    let broker = with_lease(&server, "500ms").await;
+    declare(&broker, Queue::new("q")).await;
+    let idle = provider(&broker, "q", 10).await;
+    nothing(&*idle).await;
+    for i in 0..5 {
+        send(&broker, "q", &i.to_string()).await.expect("publishes");
+    }
+    // They were fetched for the one that has asked before, and it asks no more.
+    let other = provider(&broker, "q", 10).await;
+    let taken = take(&*other, 5).await;
+    let mut bodies: Vec<_> = taken.iter().map(body).collect();
+    bodies.sort();
+    assert_eq!(bodies, ["0", "1", "2", "3", "4"]);
+    assert!(taken.iter().all(|delivery| delivery.delivery_count() == Some(1)), "given back uncounted: {taken:?}");
+    for delivery in &taken {
+        settle(&*other, delivery, Outcome::Ack).await.expect("acks");
+    }
+    // And gets some when it asks again.
+    send(&broker, "q", "again").await.expect("publishes");
+    other.close().await.expect("closes");
+    assert_eq!(body(&one(&*idle).await), "again");
+}
+
+#[tokio::test]
+async fn names_do_not_pile_up() {
+    let server = server();
+    let broker = with_queue(&server).await;
+    for i in 0..20 {
+        send(&broker, "q", &i.to_string()).await.expect("publishes");
+        let provider = provider(&broker, "q", 1).await;
+        let delivery = one(&*provider).await;
+        if i % 2 == 0 {
+            settle(&*provider, &delivery, Outcome::Ack).await.expect("acks");
+        }
+        provider.close().await.expect("closes");
+    }
+    let consumers: Vec<redis::Value> = run(&server, &words("XINFO CONSUMERS swarrot:{q}:stream swarrot")).await;
+    assert!(consumers.len() <= 1, "only that to which messages are given back is left: {consumers:?}");
+    let wakes: Vec<redis::Value> = run(&server, &words("XINFO CONSUMERS swarrot:{q}:wake swarrot")).await;
+    assert!(wakes.is_empty(), "{wakes:?}");
+    // What is known of a dead worker goes with the next that begins, but never while it holds something.
+    run::<i64>(&server, &words("XGROUP CREATECONSUMER swarrot:{q}:stream swarrot dead~1000")).await;
+}
