@@ -145,6 +145,11 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         let started = self.running.send_if_modified(|running| !std::mem::replace(running, true));
         if started {
+            let mut state = self.lock();
+            if state.phase != Phase::Closed {
+                state.connection = ConnectionState::Connecting;
+            }
+            drop(state);
             tokio::spawn(reader::run(Arc::clone(self)));
         }
     }

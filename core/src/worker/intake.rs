@@ -33,6 +33,8 @@ pub(super) struct Intake {
     backoff: Backoff,
     /// There was an error, and no success since.
     failing: bool,
+    /// The provider was connected when it answered the last time.
+    heard: bool,
     call: Option<BoxFuture<'static, Result<Vec<Delivery>>>>,
     /// The most that the call may bring.
     asked: usize,
@@ -47,6 +49,7 @@ impl Intake {
             give_up_after,
             backoff: Backoff::new(Duration::from_millis(100), MAX_PAUSE),
             failing: false,
+            heard: false,
             call: None,
             asked: 0,
         }
@@ -54,6 +57,12 @@ impl Intake {
 
     pub(super) fn is_waiting(&self) -> bool {
         self.call.is_some()
+    }
+
+    /// Whether a call that begins now is a look at the queue from its first moment: a provider that has yet to connect may
+    /// wait in vain for a queue that is full.
+    pub(super) fn hears(&self) -> bool {
+        self.heard
     }
 
     /// Begins to wait for at most this many.
@@ -89,6 +98,7 @@ impl Intake {
         let error = match result {
             Ok(deliveries) => {
                 let probed = std::mem::take(&mut self.failing);
+                self.heard = self.shared.provider.connection() == ConnectionState::Connected;
                 // A provider that is still busy connecting has nothing to say either.
                 if deliveries.is_empty() && self.shared.provider.connection() == ConnectionState::Connecting {
                     self.failing = probed;
@@ -101,6 +111,7 @@ impl Intake {
             Err(error) => error,
         };
         self.failing = true;
+        self.heard = false;
         if error.kind() == ErrorKind::Closed {
             self.shared.stop(StopReason::Closed);
             return None;

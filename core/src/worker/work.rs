@@ -61,7 +61,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             && idling.is_none()
             && let Some(max) = NonZeroUsize::new(work.room(slots.running()))
         {
-            work.note_quiet();
+            work.note_quiet(intake.hears());
             intake.ask(max);
         }
         if now >= Stage::Cancelling {
@@ -152,7 +152,7 @@ struct Work {
     index: usize,
     /// Whether the others were told that this loop has something in flight.
     busy: bool,
-    /// The mark of when it began to wait, if nothing was in flight then in any loop.
+    /// The mark of when it began to wait, if nothing was in flight then in any loop and the provider was connected.
     quiet: Option<u64>,
     memory_checked: Instant,
 }
@@ -280,9 +280,9 @@ impl Work {
         }
     }
 
-    fn note_quiet(&mut self) {
+    fn note_quiet(&mut self, hears: bool) {
         if self.settings.stop_when_empty {
-            self.quiet = self.shared.quiet();
+            self.quiet = self.shared.quiet().filter(|_| hears);
         }
     }
 
