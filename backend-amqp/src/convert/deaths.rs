@@ -17,7 +17,9 @@ pub(super) fn translate(message: &mut Message, queue: &str) {
     let Some(Value::Map(last)) = deaths.first() else { return };
     let last = last.clone();
     let from = text(&last, "queue");
-    if from.is_some_and(|from| names::dead_letter_queue(from) == queue) && !message.headers.contains(names::SOURCE_QUEUE) {
+    if from.is_some_and(|from| names::dead_letter_queue(from) == queue)
+        && !message.headers.contains(names::SOURCE_QUEUE)
+    {
         note_parked(message, &last);
     }
 }

@@ -14,7 +14,7 @@ mod timeout;
 pub use self::before_after::{BeforeAfter, BeforeAfterHandler, BeforeFailed, NoAfter, NoBefore};
 pub use self::catch_panic::{CatchPanic, Panicked};
 pub use self::instant_retry::{InstantRetry, InstantRetryHandler};
-pub use self::limit::{Exceeded, MaxAge, MaxAgeHandler, MaxDeliveries, MaxDeliveriesHandler};
+pub use self::limit::{Exceeded, LimitedHandler, MaxAge, MaxDeliveries};
 pub use self::peak_memory::{PeakMemory, PeakMemoryHandler};
 pub use self::retry::{Retry, RetryHandler};
 pub use self::timeout::{TimedOut, Timeout, TimeoutHandler};

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use super::{Decide, Exceeded, failed};
+use super::{Decide, Exceeded, Limit, LimitedHandler};
 use crate::delivery::Delivery;
 use crate::error::BoxError;
-use crate::handler::Handler;
 use crate::outcome::Outcome;
 
 /// Ends the way of a message that failed and is as old as this: it is rejected, unless [`decide`](Self::decide) says
@@ -51,32 +50,20 @@ impl MaxAge {
 }
 
 impl<H> Layer<H> for MaxAge {
-    type Service = MaxAgeHandler<H>;
+    type Service = LimitedHandler<H, Self>;
 
-    fn layer(&self, inner: H) -> MaxAgeHandler<H> {
-        MaxAgeHandler { inner, limit: self.clone() }
+    fn layer(&self, inner: H) -> Self::Service {
+        LimitedHandler { inner, limit: self.clone() }
     }
 }
 
-/// A handler within [`MaxAge`].
-#[derive(Clone, Debug)]
-pub struct MaxAgeHandler<H> {
-    inner: H,
-    limit: MaxAge,
-}
+impl Limit for MaxAge {
+    fn exceeded(&self, delivery: &Delivery) -> Option<String> {
+        let age = delivery.age().filter(|age| *age >= self.max)?;
+        Some(format!("{age:?} old, the limit is {:?}", self.max))
+    }
 
-impl<H: Handler> Handler for MaxAgeHandler<H> {
-    async fn handle(&self, delivery: Delivery) -> Result<Outcome, BoxError> {
-        let result = self.inner.handle(delivery.clone()).await;
-        if !failed(&result) {
-            return result;
-        }
-        let MaxAge { max, decide } = &self.limit;
-        match delivery.age() {
-            Some(age) if age >= *max => {
-                decide.exceeded(&delivery, &format!("{age:?} old, the limit is {max:?}"), result)
-            }
-            _ => result,
-        }
+    fn decide(&self, delivery: &Delivery, exceeded: Exceeded) -> Result<Outcome, BoxError> {
+        (self.decide.0)(delivery, exceeded)
     }
 }

@@ -2,10 +2,9 @@
 
 use tower_layer::Layer;
 
-use super::{Decide, Exceeded, failed};
+use super::{Decide, Exceeded, Limit, LimitedHandler};
 use crate::delivery::Delivery;
 use crate::error::BoxError;
-use crate::handler::Handler;
 use crate::outcome::Outcome;
 
 /// Ends the way of a message that failed and has been delivered so often: it is rejected, unless
@@ -57,30 +56,20 @@ impl MaxDeliveries {
 }
 
 impl<H> Layer<H> for MaxDeliveries {
-    type Service = MaxDeliveriesHandler<H>;
+    type Service = LimitedHandler<H, Self>;
 
-    fn layer(&self, inner: H) -> MaxDeliveriesHandler<H> {
-        MaxDeliveriesHandler { inner, limit: self.clone() }
+    fn layer(&self, inner: H) -> Self::Service {
+        LimitedHandler { inner, limit: self.clone() }
     }
 }
 
-/// A handler within [`MaxDeliveries`].
-#[derive(Clone, Debug)]
-pub struct MaxDeliveriesHandler<H> {
-    inner: H,
-    limit: MaxDeliveries,
-}
+impl Limit for MaxDeliveries {
+    fn exceeded(&self, delivery: &Delivery) -> Option<String> {
+        let count = delivery.total_deliveries();
+        (count >= self.max).then(|| format!("delivered {count} times, the limit is {}", self.max))
+    }
 
-impl<H: Handler> Handler for MaxDeliveriesHandler<H> {
-    async fn handle(&self, delivery: Delivery) -> Result<Outcome, BoxError> {
-        let result = self.inner.handle(delivery.clone()).await;
-        if !failed(&result) {
-            return result;
-        }
-        let (MaxDeliveries { max, decide }, count) = (&self.limit, delivery.total_deliveries());
-        if count < *max {
-            return result;
-        }
-        decide.exceeded(&delivery, &format!("delivered {count} times, the limit is {max}"), result)
+    fn decide(&self, delivery: &Delivery, exceeded: Exceeded) -> Result<Outcome, BoxError> {
+        (self.decide.0)(delivery, exceeded)
     }
 }

@@ -1,0 +1,13 @@
+//! The layers on the memory backend, in paused time.
+
+#![cfg(feature = "memory")]
+
+mod before_after;
+mod history;
+mod instant_retry;
+mod limits;
+mod peak_memory;
+mod retry;
+#[path = "../worker/support.rs"]
+#[expect(dead_code, reason = "the worker's tests use all of it")]
+mod support;
