@@ -6,7 +6,6 @@ mod before_after;
 mod history;
 mod instant_retry;
 mod limits;
-mod peak_memory;
 mod retry;
 #[path = "../worker/support.rs"]
 #[expect(dead_code, reason = "the worker's tests use all of it")]

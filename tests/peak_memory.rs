@@ -1,15 +1,26 @@
-//! `PeakMemory`: what a message takes, where the system tells.
+//! `PeakMemory`: what a message takes, where the system tells. A program of its own, since the figure is the process's.
+
+#![cfg(feature = "memory")]
+
+#[path = "worker/support.rs"]
+#[expect(dead_code, reason = "the worker's tests use all of it")]
+mod support;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use swarrot::layer::PeakMemory;
 
-use crate::support::Bench;
+use support::Bench;
 
 const MIB: u64 = 1 << 20;
 
 #[tokio::test(start_paused = true)]
+async fn peaks_are_told() {
+    each_message_has_a_peak_of_its_own().await;
+    overlapping_messages_share_the_highest().await;
+}
+
 async fn each_message_has_a_peak_of_its_own() {
     let bench = Bench::new().await;
     bench.fill(3).await;
@@ -37,7 +48,6 @@ async fn each_message_has_a_peak_of_its_own() {
 }
 
 /// A peak is never hidden by another message that begins later.
-#[tokio::test(start_paused = true)]
 async fn overlapping_messages_share_the_highest() {
     let bench = Bench::new().await;
     bench.fill(2).await;
