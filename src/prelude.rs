@@ -7,5 +7,5 @@ pub use swarrot_core::topology::{Exchange, Queue, Topology};
 pub use swarrot_core::{
     Attempt, BoxError, Broker, Delivery, ErrorKind, Extension, Header, Message, MessageProvider, MessagePublisher,
     MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions, PublisherOptions, Reason,
-    Settlement, State, Worker, WorkerHandle,
+    RetryAfter, Settlement, State, Worker, WorkerHandle,
 };

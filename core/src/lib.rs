@@ -12,6 +12,7 @@ pub mod message;
 mod delivery;
 mod error;
 mod extensions;
+mod marks;
 mod outcome;
 mod receipt;
 mod settlement;
@@ -25,22 +26,25 @@ pub mod layer;
 mod worker;
 
 mod backoff;
+mod clock;
 mod secret;
 mod url;
 
 pub use self::backoff::Backoff;
+pub use self::clock::unix_time;
 pub use self::contract::{
     Broker, Capabilities, ConnectionState, DeadLetter, MessageProvider, MessagePublisher, MessagePublisherExt,
     Outgoing, ProviderOptions, PublisherOptions, QueueStats, RequeuePosition, ServerInfo,
 };
 pub use self::delivery::Delivery;
-pub use self::error::{BoxError, Error, ErrorKind, Permanent, Result};
+pub use self::error::{BoxError, Error, ErrorKind, Result};
 #[cfg(feature = "json")]
 pub use self::handler::Json;
 pub use self::handler::{
     Attempt, Context, Extension, FnHandler, FromDelivery, FromHeader, Handler, Header, HeaderName, IntoHandler,
     IntoOutcome, State,
 };
+pub use self::marks::{Permanent, RetryAfter};
 pub use self::message::{Headers, Limits, Message, Properties, Value};
 pub use self::outcome::{Outcome, Reason};
 pub use self::priority::PriorityProvider;

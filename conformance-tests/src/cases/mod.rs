@@ -8,6 +8,7 @@ mod dead_letter;
 mod delay;
 mod faults;
 mod headers;
+mod layers;
 mod order;
 mod priority;
 mod publish;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         ttl::CASES,
         dead_letter::CASES,
         headers::CASES,
+        layers::CASES,
         batch::CASES,
         close::CASES,
         reconnect::CASES,

@@ -150,9 +150,14 @@ impl<L> Worker<L> {
     }
 
     /// Parks a message, without running its handler, once the broker has delivered it more often than this: 20, unless told
-    /// otherwise; `None` never does. It ends the loop of a message that kills its worker, where the broker counts.
-    pub fn max_deliveries(mut self, deliveries: impl Into<Option<u32>>) -> Self {
-        self.settings.max_deliveries = deliveries.into();
+    /// otherwise; `None` never does. It ends the loop of a message that kills its worker, where the broker counts
+    /// ([`Capabilities::delivery_count`](crate::Capabilities::delivery_count)).
+    ///
+    /// It looks before the handler runs, at the broker's count alone, which includes deliveries that never reached a handler:
+    /// keep it well above the attempts that a message should have. Those are for [`Retry`](crate::layer::Retry) and
+    /// [`MaxDeliveries`](crate::layer::MaxDeliveries), which look when a handler has failed.
+    pub fn crash_limit(mut self, deliveries: impl Into<Option<u32>>) -> Self {
+        self.settings.crash_limit = deliveries.into();
         self
     }
 

@@ -184,7 +184,7 @@ impl Work {
             settle(Outcome::Release);
             return None;
         }
-        let refused = match (self.settings.max_deliveries, delivery.delivery_count()) {
+        let refused = match (self.settings.crash_limit, delivery.delivery_count()) {
             (Some(max), Some(count)) if count > max => Some(Reason::new(format!(
                 "delivered {count} times without being settled, the limit is {max}; it may end the process that handles it"
             ))),
