@@ -5,7 +5,7 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`Worker`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`gate`], [`Worker`].
 
 pub mod message;
 
@@ -20,6 +20,7 @@ mod contract;
 mod priority;
 pub mod topology;
 
+pub mod gate;
 mod handler;
 pub mod layer;
 mod worker;

@@ -18,6 +18,7 @@ use super::shared::{Shared, Stage};
 use super::signals::Listener;
 use super::{WorkerHandle, work};
 use crate::error::{BoxError, Error, ErrorKind};
+use crate::gate::Flow;
 use crate::handler::Handler;
 
 /// How long the broker may take to take back what was fetched, and to close.
@@ -44,6 +45,7 @@ pub(super) async fn run<H: Handler>(
     let report = Report {
         stopped: shared.stopped().unwrap_or(StopReason::Closed),
         elapsed: shared.start().elapsed(),
+        held: shared.held.total(),
         counts: shared.counters.snapshot(),
     };
     info!(queue = shared.provider.queue(), reason = %report.stopped, counts = ?report.counts, "worker stopped");
@@ -113,8 +115,9 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
         () = run_hooks(&settings.hooks.start, &worker) => {}
         () = shared.reached(Stage::Cancelling) => warn!(queue = shared.provider.queue(), "a start hook was cancelled"),
     }
-    set_prefetch(shared, settings).await;
-    info!(queue = shared.provider.queue(), concurrency = *shared.concurrency.borrow(), "worker started");
+    let concurrency = *shared.concurrency.borrow();
+    shared.set_prefetch(settings.prefetch_for(concurrency)).await;
+    info!(queue = shared.provider.queue(), concurrency, "worker started");
 
     let mut loops: FuturesUnordered<_> = (0..settings.parallelism)
         .map(|index| {
@@ -170,7 +173,13 @@ async fn until_stopping(
         tokio::select! {
             biased;
             () = shared.reached(Stage::Finishing) => return None,
-            Ok(()) = concurrency.changed() => set_prefetch(shared, settings).await,
+            Ok(()) = concurrency.changed() => {
+                let prefetch = settings.prefetch_for(*concurrency.borrow_and_update());
+                // Otherwise it is set with the next `receive`.
+                if settings.gates.flow() == Flow::Free {
+                    shared.set_prefetch(prefetch).await;
+                }
+            }
             // A loop ends by itself only if it failed.
             Some(ended) = loops.next() => {
                 let failure = failed(ended);
@@ -178,17 +187,6 @@ async fn until_stopping(
                 return failure;
             }
         }
-    }
-}
-
-async fn set_prefetch(shared: &Shared, settings: &Settings) {
-    let prefetch = settings.prefetch_for(*shared.concurrency.borrow());
-    match timeout(CLOSE_DEADLINE, shared.provider.set_prefetch(prefetch)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            warn!(queue = shared.provider.queue(), %error, "the prefetch holds from the next connection on");
-        }
-        Err(_) => warn!(queue = shared.provider.queue(), "the broker did not confirm the prefetch in time"),
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod control;
 mod counters;
+mod gates;
 mod handle;
 mod health;
+mod held;
 mod in_flight;
 mod intake;
 mod lease;
@@ -32,6 +34,7 @@ use crate::contract::MessageProvider;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::extensions::Extensions;
+use crate::gate::Gate;
 use crate::handler::{Context, Handler, IntoHandler};
 use crate::layer::CatchPanic;
 use crate::message::Limits;
@@ -105,6 +108,14 @@ impl<L> Worker<L> {
     /// Runs each handler on a tokio task of its own, for handlers that compute for long between their awaits.
     pub fn spawned(mut self) -> Self {
         self.settings.spawned = true;
+        self
+    }
+
+    /// Passes this gate before it fetches, such as a [`RateLimit`](crate::gate::RateLimit) or a
+    /// [`KillSwitch`](crate::gate::KillSwitch); several are passed in the order in which they were added. All loops of the worker
+    /// share it, and so do several workers that are given clones of one `Arc`.
+    pub fn gate(mut self, gate: impl Gate + 'static) -> Self {
+        self.settings.gates.push(Arc::new(gate));
         self
     }
 
