@@ -1,7 +1,6 @@
 //! What happens around the loops of a worker: their start, signals, limits of time, the stages of stopping, the report.
 
 use std::convert::Infallible;
-use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::settings::{Settings, run_hooks};
 use super::shared::{Shared, Stage};
 use super::signals::Listener;
 use super::{WorkerHandle, work};
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::BoxError;
 use crate::gate::Flow;
 use crate::handler::Handler;
 
@@ -32,11 +31,7 @@ pub(super) async fn run<H: Handler>(
     settings: Settings,
     handler: Arc<H>,
 ) -> Result<Report, WorkerError> {
-    let no_signals = |e| {
-        let what = "cannot listen for signals; call signals_off() where they are not needed";
-        WorkerError::start(Error::new(ErrorKind::InvalidInput, what).with_source(e))
-    };
-    let signals = Listener::new(settings.signals).map_err(no_signals)?;
+    let signals = Listener::new(settings.signals).map_err(WorkerError::start)?;
     let failure = tokio::select! {
         biased;
         never = escalate(&shared, signals, &settings) => match never {},
@@ -70,7 +65,7 @@ impl Drop for Ended {
 }
 
 /// Goes through the stages of stopping as signals arrive and the deadline passes.
-async fn escalate(shared: &Shared, mut signals: Listener, settings: &Settings) -> Infallible {
+async fn escalate(shared: &Shared, signals: Listener, settings: &Settings) -> Infallible {
     let time_is_up = async {
         match settings.max_time {
             Some(time) => sleep(time).await,
@@ -85,18 +80,7 @@ async fn escalate(shared: &Shared, mut signals: Listener, settings: &Settings) -
         shared.cancel();
         std::future::pending::<Infallible>().await
     };
-    let by_signal = async {
-        let first = signals.next().await;
-        info!(signal = first.name, "stopping; handlers may finish, a second signal cancels them");
-        shared.stop(StopReason::Signal(first.name));
-        let second = signals.next().await;
-        warn!(signal = second.name, "cancelling handlers; a third signal ends the process");
-        shared.cancel();
-        let third = signals.next().await;
-        error!(signal = third.name, "ending the process; unsettled messages are delivered again");
-        // As a shell reports a process that was ended by the signal.
-        process::exit(128 + third.number)
-    };
+    let by_signal = signals.escalate(|name| shared.stop(StopReason::Signal(name)), || shared.cancel());
     tokio::select! {
         never = time_is_up => never,
         never = overdue => never,

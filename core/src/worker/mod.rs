@@ -9,6 +9,7 @@ mod held;
 mod in_flight;
 mod intake;
 mod lease;
+mod ready;
 mod report;
 mod settings;
 mod settle;
@@ -26,13 +27,14 @@ use tower_layer::{Identity, Layer, Stack};
 
 pub use self::handle::WorkerHandle;
 pub use self::health::{Health, HealthInFlight};
+pub use self::ready::ReadyWorker;
 pub use self::report::{Counts, Report, StopReason, WorkerError};
 use self::settings::{Settings, hook};
 use self::shared::Shared;
-use self::signals::Signals;
+pub(crate) use self::signals::{Listener as SignalListener, Signals};
 use crate::contract::MessageProvider;
 use crate::delivery::Delivery;
-use crate::error::BoxError;
+use crate::error::{BoxError, Result};
 use crate::extensions::Extensions;
 use crate::gate::Gate;
 use crate::handler::{Context, Handler, IntoHandler};
@@ -250,9 +252,34 @@ impl<L> Worker<L> {
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
         let _ended = control::Ended(Arc::clone(&self.shared));
-        let context = Context::new(self.states.clone(), self.handle());
-        let handler = handler.into_handler(&context).map_err(WorkerError::start)?;
-        let handler = Arc::new(self.layer.layer(CatchPanic::new(handler)));
+        let handler = self.assemble(handler).map_err(WorkerError::start)?;
         control::run(self.shared, self.settings, handler).await
+    }
+
+    /// Takes its handler, to be run later: workers of one type, whatever their handlers and layers are. A
+    /// [`Supervisor`](crate::Supervisor) runs such workers.
+    pub fn ready<H, Args>(self, handler: H) -> ReadyWorker
+    where
+        H: IntoHandler<Args>,
+        L: Layer<CatchPanic<H::Handler>, Service: Handler>,
+    {
+        let (handle, handler) = (self.handle(), self.assemble(handler));
+        let Self { shared, mut settings, .. } = self;
+        ReadyWorker::new(handle, move |signals| async move {
+            let _ended = control::Ended(Arc::clone(&shared));
+            settings.signals = signals.unwrap_or(settings.signals);
+            control::run(shared, settings, handler.map_err(WorkerError::start)?).await
+        })
+    }
+
+    /// The handler with its arguments and layers.
+    fn assemble<H, Args>(&self, handler: H) -> Result<Arc<L::Service>>
+    where
+        H: IntoHandler<Args>,
+        L: Layer<CatchPanic<H::Handler>>,
+    {
+        let context = Context::new(self.states.clone(), self.handle());
+        let handler = handler.into_handler(&context)?;
+        Ok(Arc::new(self.layer.layer(CatchPanic::new(handler))))
     }
 }
