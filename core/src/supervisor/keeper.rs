@@ -64,7 +64,7 @@ pub(super) async fn keep(
                 }
                 if !shared.may_restart(settings.max_restarts) {
                     error!(worker = slot.name, "too many restarts; all workers are stopped");
-                    shared.stop(StopReason::Handle);
+                    shared.give_up();
                     break Some(failure);
                 }
                 backoff.next_delay()

@@ -11,7 +11,7 @@ use crate::worker::{Counts, StopReason};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SupervisorReport {
-    /// What stopped all workers; `None` if each of them ended by itself.
+    /// What stopped all workers; `None` if each of them ended by itself, or the supervisor gave up.
     pub stopped: Option<StopReason>,
     /// How long it ran.
     pub elapsed: Duration,

@@ -111,6 +111,11 @@ impl Shared {
         self.advance(Stage::Stopping);
     }
 
+    /// Begins to stop all workers since one fails too often.
+    pub(super) fn give_up(&self) {
+        self.advance(Stage::Stopping);
+    }
+
     pub(super) fn cancel(&self) {
         self.advance(Stage::Cancelling);
     }
