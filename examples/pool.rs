@@ -59,7 +59,7 @@ impl Pool {
     }
 }
 
-async fn run(url: &str) -> Result<SupervisorReport, BoxError> {
+pub(crate) async fn run(url: &str) -> Result<SupervisorReport, BoxError> {
     let broker = swarrot::connect(url).await?;
     broker.declare(&Topology::new().queue(Queue::new(MAILS)).queue(Queue::new(THUMBNAILS))).await?;
 

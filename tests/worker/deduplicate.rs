@@ -82,7 +82,7 @@ async fn what_fails_is_handled_again() {
             publish(&bench, QUEUE, "m", "m").await;
             let (retry, once) = (Retry::fixed(SECOND), Deduplicate::new(store()));
             let worker = bench.worker().await.max_messages(2);
-            let handler = async move |State(seen): State<Seen>| {
+            let handler = move |State(seen): State<Seen>| async move {
                 seen.note("called");
                 if seen.len() == 1 { outcome() } else { Ok(Outcome::Ack) }
             };
@@ -119,7 +119,7 @@ async fn a_duplicate_of_what_is_in_progress_comes_again_later() {
         }
         let worker = bench.worker().await.concurrency(3).layer(Deduplicate::new(store()).lease(30 * SECOND));
         let handle = worker.handle();
-        let running = tokio::spawn(worker.run(async move |State(seen): State<Seen>| {
+        let running = tokio::spawn(worker.run(move |State(seen): State<Seen>| async move {
             seen.note("called");
             sleep(length).await;
         }));
@@ -152,7 +152,7 @@ async fn who_is_cancelled_frees_the_key_and_who_dies_keeps_it_for_a_lease() {
         let started = Instant::now();
         let worker = bench.worker().await.layer(once);
         let handle = worker.handle();
-        let running = tokio::spawn(worker.run(async move |State(seen): State<Seen>| {
+        let running = tokio::spawn(worker.run(move |State(seen): State<Seen>| async move {
             seen.note(started.elapsed().as_secs().to_string());
         }));
         sleep(60 * SECOND).await;

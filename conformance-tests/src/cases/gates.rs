@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use swarrot_core::gate::{KillSwitch, RateLimit};
 use swarrot_core::layer::{Deduplicate, MemoryDedupStore, Retry};
-use swarrot_core::{Delivery, Message, Outgoing, Worker};
+use swarrot_core::{Message, Outgoing, Worker};
 use tokio::time::{Instant, sleep};
 
 use crate::run::{Case, Claim::Delay, Context, Need::Claimed, Setup, case};
@@ -167,8 +167,9 @@ async fn duplicate_handled_once(cx: &Context) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let worker = Worker::new(provider).signals_off().layer(once).max_messages(3);
-    let counts = async move |_: Delivery| {
+    let counts = move || {
         counted.fetch_add(1, Ordering::SeqCst);
+        async {}
     };
     let report = Running::start(worker.handle(), worker.run(counts)).ends().await;
     assert_eq!((report.counts.acked, calls.load(Ordering::SeqCst)), (3, 2), "{report}");
@@ -181,9 +182,9 @@ async fn duplicate_in_progress_waits(cx: &Context) {
     let counted = Arc::clone(&calls);
     let worker = Worker::new(provider).signals_off().concurrency(2).layer(once.lease(secs(2)));
     // Three leases long, so that the claim has to be renewed.
-    let slow = async move |_: Delivery| {
+    let slow = move || {
         counted.fetch_add(1, Ordering::SeqCst);
-        sleep(secs(6)).await;
+        sleep(secs(6))
     };
     let running = Running::start(worker.handle(), worker.run(slow));
     let deadline = Instant::now() + PATIENCE * 2;
