@@ -5,7 +5,7 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`Worker`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`gate`], [`Worker`], [`Supervisor`].
 
 pub mod message;
 
@@ -21,8 +21,10 @@ mod contract;
 mod priority;
 pub mod topology;
 
+pub mod gate;
 mod handler;
 pub mod layer;
+mod supervisor;
 mod worker;
 
 mod backoff;
@@ -51,7 +53,13 @@ pub use self::priority::PriorityProvider;
 pub use self::receipt::Receipt;
 pub use self::secret::Secret;
 pub use self::settlement::{SettleError, Settlement};
+pub use self::supervisor::{
+    SupervisedHealth, SupervisedReport, SupervisedState, Supervisor, SupervisorError, SupervisorHandle,
+    SupervisorHealth, SupervisorReport,
+};
 pub use self::url::BrokerUrl;
-pub use self::worker::{Counts, Health, HealthInFlight, Report, StopReason, Worker, WorkerError, WorkerHandle};
+pub use self::worker::{
+    Counts, Health, HealthInFlight, ReadyWorker, Report, StopReason, Worker, WorkerError, WorkerHandle,
+};
 
 pub use async_trait::async_trait;

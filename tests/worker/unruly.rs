@@ -109,6 +109,11 @@ impl MessageProvider for Unruly {
         self.inner.extend(receipts).await
     }
 
+    async fn pause(&self) -> Result<(), Error> {
+        self.fault("pause").await?;
+        self.inner.pause().await
+    }
+
     async fn stop(&self) -> Result<(), Error> {
         self.fault("stop").await?;
         self.inner.stop().await

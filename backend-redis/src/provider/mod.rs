@@ -154,6 +154,15 @@ impl Shared {
         }
     }
 
+    /// What a read brings that is under way goes back when it has ended.
+    async fn pause(&self) -> Result<()> {
+        if !self.lock().demand.end() {
+            return Ok(());
+        }
+        self.changed.notify_one();
+        self.give_back(false).await
+    }
+
     async fn stop(&self) -> Result<()> {
         self.advance(Phase::Stopped);
         let mut running = self.running.subscribe();
@@ -256,6 +265,10 @@ impl MessageProvider for RedisProvider {
 
     async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError> {
         SettleError::check(self.0.extend(receipts).await)
+    }
+
+    async fn pause(&self) -> Result<()> {
+        self.0.pause().await.named("pause", &self.0.queue)
     }
 
     async fn stop(&self) -> Result<()> {

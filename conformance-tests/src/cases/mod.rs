@@ -7,6 +7,7 @@ mod control;
 mod dead_letter;
 mod delay;
 mod faults;
+mod gates;
 mod headers;
 mod layers;
 mod order;
@@ -43,6 +44,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         faults::CASES,
         unclaimed::CASES,
         control::CASES,
+        gates::CASES,
         stress::CASES,
     ]
     .into_iter()

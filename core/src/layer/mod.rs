@@ -8,6 +8,7 @@ mod catch_panic;
 mod instant_retry;
 mod limit;
 mod peak_memory;
+mod deduplicate;
 mod retry;
 mod timeout;
 
@@ -16,5 +17,8 @@ pub use self::catch_panic::{CatchPanic, Panicked};
 pub use self::instant_retry::{InstantRetry, InstantRetryHandler};
 pub use self::limit::{Exceeded, LimitedHandler, MaxAge, MaxDeliveries};
 pub use self::peak_memory::{PeakMemory, PeakMemoryHandler};
+pub use self::deduplicate::{
+    Claim, DedupStore, Deduplicate, DeduplicateHandler, MemoryDedupStore, OnStoreError, Owner,
+};
 pub use self::retry::{Retry, RetryHandler};
 pub use self::timeout::{TimedOut, Timeout, TimeoutHandler};

@@ -41,7 +41,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
     let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
     let ack_first = settings.ack_first.then(|| Arc::clone(&shared));
-    let mut intake = Intake::new(Arc::clone(&shared), wait, settings.give_up_after);
+    let mut intake = Intake::new(Arc::clone(&shared), Arc::new(settings.clone()), wait);
     let mut settling = Settling::new(Arc::clone(&shared));
     let mut leases = Leases::new(&shared.provider);
     let mut slots = Slots::new();
@@ -88,7 +88,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 if deliveries.is_empty() {
                     idling = work.idle();
                 }
-                for delivery in deliveries {
+                for (delivery, passed) in deliveries {
                     let receipt = delivery.receipt();
                     let admitted = work.admit(delivery, &mut settling);
                     // What is acked before it is handled has no lease that could be renewed.
@@ -96,7 +96,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                         leases.hold(receipt);
                     }
                     let Some(delivery) = admitted else { continue };
-                    let running = Running { delivery: delivery.clone(), since: Instant::now() };
+                    let running = Running { delivery: delivery.clone(), since: Instant::now(), passed };
                     let call = call(Arc::clone(&handler), delivery, ack_first.clone());
                     let call = if work.settings.spawned { Either::Right(spawned(call)) } else { Either::Left(call) };
                     work.table.insert(slots.start(call), running);
@@ -200,7 +200,7 @@ impl Work {
 
     /// Turns what a handler came to into a settlement.
     fn finish(&mut self, slot: usize, finished: Finished<Called>, settling: &mut Settling) {
-        let Some(Running { delivery, .. }) = self.table.remove(slot) else { return };
+        let Some(Running { delivery, passed, .. }) = self.table.remove(slot) else { return };
         let (result, acked) = match finished {
             Finished::Returned(Called::Handled(result)) => (result, false),
             Finished::Returned(Called::AckedAndHandled(result)) => (result, true),
@@ -210,6 +210,7 @@ impl Work {
             Finished::Panicked(panicked) => (Err(panicked.into()), false),
         };
         self.shared.counters.handled.add(1);
+        passed.handled(&delivery, &result);
         let outcome = result.unwrap_or_else(|error| self.failed(&delivery, &error));
         if !acked {
             settling.push(Settlement::new(delivery.receipt(), outcome));
