@@ -5,20 +5,20 @@
 
 mod before_after;
 mod catch_panic;
+mod deduplicate;
 mod instant_retry;
 mod limit;
 mod peak_memory;
-mod deduplicate;
 mod retry;
 mod timeout;
 
 pub use self::before_after::{BeforeAfter, BeforeAfterHandler, BeforeFailed, NoAfter, NoBefore};
 pub use self::catch_panic::{CatchPanic, Panicked};
-pub use self::instant_retry::{InstantRetry, InstantRetryHandler};
-pub use self::limit::{Exceeded, LimitedHandler, MaxAge, MaxDeliveries};
-pub use self::peak_memory::{PeakMemory, PeakMemoryHandler};
 pub use self::deduplicate::{
     Claim, DedupStore, Deduplicate, DeduplicateHandler, MemoryDedupStore, OnStoreError, Owner,
 };
+pub use self::instant_retry::{InstantRetry, InstantRetryHandler};
+pub use self::limit::{Exceeded, LimitedHandler, MaxAge, MaxDeliveries};
+pub use self::peak_memory::{PeakMemory, PeakMemoryHandler};
 pub use self::retry::{Retry, RetryHandler};
 pub use self::timeout::{TimedOut, Timeout, TimeoutHandler};
