@@ -5,7 +5,7 @@ pub use swarrot_core::Json;
 pub use swarrot_core::layer::{Retry, Timeout};
 pub use swarrot_core::topology::{Exchange, Queue, Topology};
 pub use swarrot_core::{
-    Attempt, BoxError, Broker, Delivery, ErrorKind, Extension, Header, Message, MessageProvider, MessagePublisher,
-    MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions, PublisherOptions, Reason,
-    Settlement, State, Worker, WorkerHandle,
+    Attempt, Batch, BoxError, Broker, Delivery, ErrorKind, Extension, Header, IntoHandler, Message, MessageProvider,
+    MessagePublisher, MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions,
+    PublisherOptions, Reason, Router, Settlement, State, Worker, WorkerHandle,
 };

@@ -32,7 +32,7 @@ use crate::contract::MessageProvider;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::extensions::Extensions;
-use crate::handler::{Context, Handler, IntoHandler};
+use crate::handler::{Context, Handler, HandlerShape, IntoHandler};
 use crate::layer::CatchPanic;
 use crate::message::Limits;
 use crate::outcome::Outcome;
@@ -235,11 +235,11 @@ impl<L> Worker<L> {
     /// dropped, and a [`WorkerHandle`] keeps it alive.
     pub async fn run<H, Args>(self, handler: H) -> Result<Report, WorkerError>
     where
-        H: IntoHandler<Args>,
+        H: HandlerShape<Args> + IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
         let _ended = control::Ended(Arc::clone(&self.shared));
-        let context = Context::new(self.states.clone(), self.handle());
+        let context = Context::of_worker(self.states.clone(), self.handle());
         let handler = handler.into_handler(&context).map_err(WorkerError::start)?;
         let handler = Arc::new(self.layer.layer(CatchPanic::new(handler)));
         control::run(self.shared, self.settings, handler).await
