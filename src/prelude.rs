@@ -7,5 +7,5 @@ pub use swarrot_core::topology::{Exchange, Queue, Topology};
 pub use swarrot_core::{
     Attempt, Batch, BoxError, Broker, Delivery, ErrorKind, Extension, Header, IntoHandler, Message, MessageProvider,
     MessagePublisher, MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions,
-    PublisherOptions, Reason, Router, Settlement, State, Worker, WorkerHandle,
+    PublisherOptions, Reason, Router, Settlement, State, Worker, WorkerHandle, reply,
 };

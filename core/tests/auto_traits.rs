@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use swarrot_core::{
-    Broker, Capabilities, Delivery, Error, Health, Message, MessageProvider, MessagePublisher, Outcome, Outgoing,
-    PriorityProvider, Receipt, Report, SettleError, Settlement, Worker, WorkerError, WorkerHandle,
+    Broker, Capabilities, Context, Delivery, Error, FnProvider, Health, Message, MessageProvider, MessagePublisher,
+    Outcome, Outgoing, PriorityProvider, Receipt, Report, RequestError, Requester, Router, Routes, SettleError,
+    Settlement, Worker, WorkerError, WorkerHandle,
 };
 
 const fn shared<T: Send + Sync + 'static>() {}
@@ -28,6 +29,11 @@ const _: () = {
     shared::<Report>();
     shared::<Health>();
     shared::<PriorityProvider>();
+    shared::<FnProvider>();
+    shared::<Context>();
+    shared::<Routes>();
+    shared::<Requester>();
+    shared::<RequestError>();
     shared::<Arc<dyn MessageProvider>>();
     shared::<Arc<dyn MessagePublisher>>();
     shared::<Arc<dyn Broker>>();
@@ -38,5 +44,10 @@ const _: () = {
 fn a_run_is_send() {
     let run = |provider: Arc<dyn MessageProvider>| drop(sent(Worker::new(provider).run(async |_: Delivery| {})));
     let _: &dyn Fn(Arc<dyn MessageProvider>) = &run;
+    let run = |provider: Arc<dyn MessageProvider>| drop(sent(Worker::new(provider).run(sent(Router::new()))));
+    let _: &dyn Fn(Arc<dyn MessageProvider>) = &run;
+    let ask =
+        |requester: Requester| drop(sent(async move { requester.request(Outgoing::new("q", Message::new(""))).await }));
+    let _: &dyn Fn(Requester) = &ask;
     assert_eq!(size_of::<Receipt>(), 24, "a receipt stays small: it is copied with every delivery");
 }

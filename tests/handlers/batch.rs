@@ -9,6 +9,10 @@ use crate::support::{Bench, Seen};
 use swarrot::prelude::*;
 use swarrot::{Batch, BatchFailed, IntoHandler, Router, StopReason};
 use tokio::time::{Instant, sleep};
+use tracing::{Instrument, span};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -349,6 +353,44 @@ async fn a_batch_may_be_a_route() {
     let worker = bench.worker().await.concurrency(3).stop_when_empty();
     let report = worker.run(Router::new().routing_key("work", batch)).await.unwrap();
     assert_eq!((report.counts.acked, bench.seen.all()), (3, vec!["0 1 2".to_owned()]));
+}
+
+/// Notes which spans follow from which.
+#[derive(Clone)]
+struct Follows(Seen);
+
+impl<S> tracing_subscriber::Layer<S> for Follows
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_follows_from(&self, span: &span::Id, follows: &span::Id, spans: tracing_subscriber::layer::Context<'_, S>) {
+        let name = |id| spans.span(id).expect("it lives").name();
+        self.0.note(format!("{} follows {}", name(span), name(follows)));
+    }
+}
+
+/// A layer that handles each delivery in a span of its own.
+struct InSpan<H>(H);
+
+impl<H: swarrot::Handler> swarrot::Handler for InSpan<H> {
+    async fn handle(&self, delivery: Delivery) -> Result<Outcome, BoxError> {
+        self.0.handle(delivery).instrument(tracing::info_span!("delivery")).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_span_of_a_batch_follows_from_those_of_its_messages() {
+    let bench = Bench::new().await;
+    bench.fill(2).await;
+    let follows = Follows(Seen::default());
+    let _default = tracing_subscriber::registry().with(follows.clone()).set_default();
+    let worker = bench.worker().await.concurrency(2).layer(tower_layer::layer_fn(InSpan)).max_messages(2);
+    let noting = async |_: Vec<Delivery>, State(seen): State<Seen>| {
+        seen.note(tracing::Span::current().metadata().expect("in a span").name());
+    };
+    worker.run(Batch::new(2, SECOND, noting)).await.unwrap();
+    assert_eq!(bench.seen.all(), ["batch"]);
+    assert_eq!(follows.0.all(), ["batch follows delivery"; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

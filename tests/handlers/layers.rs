@@ -57,7 +57,7 @@ async fn builders_tuples_and_stacks() {
     assert_eq!(notes(|[a, b, c]| ServiceBuilder::new().layer(a).layer(b).layer(c)).await, NESTED);
     assert_eq!(notes(|[a, b, c]| (a, b, c)).await, NESTED);
     assert_eq!(notes(|[a, b, c]| Stack::new(c, Stack::new(b, a))).await, NESTED);
-    assert_eq!(notes(|[a, b, c]| (a, ServiceBuilder::new().layer(b).option_layer(Some(c)).into_inner())).await, NESTED);
+    assert_eq!(notes(|[a, b, c]| (a, ServiceBuilder::new().layer(b).layer(c).into_inner())).await, NESTED);
 }
 
 #[tokio::test(start_paused = true)]

@@ -237,6 +237,20 @@ async fn closing_ends_what_waits_and_deletes_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_clone_that_is_dropped_takes_the_provider_along() {
+    let bench = Bench::new().await;
+    let requester = requester(&bench).await;
+    let queue = requester.reply_queue().to_owned();
+    let providers = async || bench.broker.stats(&queue).await.unwrap().providers;
+    drop(requester.clone());
+    sleep(SECOND).await;
+    assert_eq!(providers().await, Some(1));
+    drop(requester);
+    sleep(SECOND).await;
+    assert_eq!(providers().await, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_was_given_stays_and_what_is_in_it_harms_nobody() {
     let bench = Bench::new().await;
     let options = || RequesterOptions::default().reply_queue(Queue::new("replies"));
@@ -288,6 +302,7 @@ async fn a_closed_broker_ends_everything() {
     bench.broker.close().await.unwrap();
     assert!(matches!(waiting.await.unwrap(), Err(RequestError::Closed)));
     assert!(matches!(requester.request(ask("x")).await, Err(RequestError::Closed)));
+    requester.close().await.expect("there is nothing left to close");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ mod publish;
 mod receive;
 mod reconnect;
 mod redelivery;
+mod request;
 mod settle;
 mod stress;
 mod ttl;
@@ -41,6 +42,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         faults::CASES,
         unclaimed::CASES,
         control::CASES,
+        request::CASES,
         stress::CASES,
     ]
     .into_iter()

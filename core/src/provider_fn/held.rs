@@ -11,13 +11,20 @@ use crate::receipt::Receipt;
 
 pub(super) struct Held {
     ready: VecDeque<Delivery>,
-    unsettled: HashMap<Receipt, Delivery>,
+    unsettled: HashMap<Receipt, Unsettled>,
     receipts: u64,
     pub(super) prefetch: NonZeroU16,
     /// The source has no more.
     pub(super) ended: bool,
     pub(super) stopped: bool,
     pub(super) closed: bool,
+}
+
+/// A delivery that was handed out.
+struct Unsettled {
+    delivery: Delivery,
+    /// The source is being told what became of it.
+    settling: bool,
 }
 
 impl Held {
@@ -61,21 +68,31 @@ impl Held {
             return Vec::new();
         }
         let deliveries: Vec<_> = self.ready.drain(..max.min(self.ready.len())).collect();
-        self.unsettled.extend(deliveries.iter().map(|delivery| (delivery.receipt(), delivery.clone())));
+        let unsettled = |delivery: &Delivery| Unsettled { delivery: delivery.clone(), settling: false };
+        self.unsettled.extend(deliveries.iter().map(|delivery| (delivery.receipt(), unsettled(delivery))));
         deliveries
     }
 
-    /// A delivery that is not settled.
-    pub(super) fn get(&self, receipt: Receipt) -> Option<Delivery> {
-        self.unsettled.get(&receipt).cloned()
+    /// Begins to settle a delivery; `None` if it is not held, or someone else is at it.
+    pub(super) fn begin_settling(&mut self, receipt: Receipt) -> Option<Delivery> {
+        let unsettled = self.unsettled.get_mut(&receipt).filter(|unsettled| !unsettled.settling)?;
+        unsettled.settling = true;
+        Some(unsettled.delivery.clone())
     }
 
-    /// Settles a delivery; false if it is not held any more.
-    pub(super) fn settle(&mut self, receipt: Receipt, outcome: &Outcome) -> bool {
-        let Some(delivery) = self.unsettled.remove(&receipt) else { return false };
+    /// Leaves a delivery unsettled after all.
+    pub(super) fn leave(&mut self, receipt: Receipt) {
+        if let Some(unsettled) = self.unsettled.get_mut(&receipt) {
+            unsettled.settling = false;
+        }
+    }
+
+    /// Settles a delivery.
+    pub(super) fn settle(&mut self, receipt: Receipt, outcome: &Outcome) {
+        let Some(Unsettled { delivery, .. }) = self.unsettled.remove(&receipt) else { return };
         // Once it is stopped nothing comes again from here.
         if self.stopped {
-            return true;
+            return;
         }
         let count = delivery.delivery_count().unwrap_or(1);
         match outcome {
@@ -88,7 +105,6 @@ impl Held {
             Outcome::Requeue => self.again(delivery, count.saturating_add(1)),
             Outcome::Release => self.again(delivery, count),
         }
-        true
     }
 
     fn again(&mut self, delivery: Delivery, count: u32) {
@@ -96,18 +112,19 @@ impl Held {
         self.ready.push_front(delivery.with_receipt(receipt).delivered(true, Some(count)));
     }
 
-    /// Hands out nothing more, and answers with what waited to be handed out.
-    pub(super) fn stop(&mut self) -> Vec<Delivery> {
-        self.stopped = true;
-        self.ready.drain(..).collect()
+    /// The next of those that wait to be handed out, or with `unsettled` of those that were, which goes back to the source.
+    /// It is held until it is [forgotten](Self::forget).
+    pub(super) fn left(&self, unsettled: bool) -> Option<Delivery> {
+        let waiting = self.ready.front().cloned();
+        let handed_out = || {
+            let held = self.unsettled.values().filter(|held| unsettled && !held.settling);
+            held.map(|held| &held.delivery).min_by_key(|delivery| delivery.receipt()).cloned()
+        };
+        waiting.or_else(handed_out)
     }
 
-    /// Holds nothing any more, and answers with what it held.
-    pub(super) fn close(&mut self) -> Vec<Delivery> {
-        self.closed = true;
-        let mut left = self.stop();
-        left.extend(self.unsettled.drain().map(|(_, delivery)| delivery));
-        left.sort_by_key(Delivery::receipt);
-        left
+    pub(super) fn forget(&mut self, receipt: Receipt) {
+        self.ready.retain(|delivery| delivery.receipt() != receipt);
+        self.unsettled.remove(&receipt);
     }
 }

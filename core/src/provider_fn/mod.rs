@@ -119,14 +119,6 @@ impl FnProvider {
         Error::new(kind, what).with_operation(operation).with_target(&*self.queue)
     }
 
-    fn closed(&self, operation: &'static str) -> Error {
-        self.error(operation, ErrorKind::Closed, "the provider is closed")
-    }
-
-    fn stale(&self, operation: &'static str) -> Error {
-        self.error(operation, ErrorKind::Stale, "the delivery is not held any more")
-    }
-
     /// Waits for the next message of the source, and keeps it. Pends once the source has ended.
     async fn fetch(&self) -> Result<()> {
         let mut source = self.source.lock().await;
@@ -150,20 +142,28 @@ impl FnProvider {
         held.has_room() && !held.ended && !held.stopped
     }
 
-    /// Tells the source what is its own again.
-    async fn give_back(&self, left: Vec<Delivery>) {
-        let Some(tell) = &self.on_settle else { return };
-        for delivery in left {
-            let id = delivery.id().to_owned();
-            if let Err(error) = tell(delivery, Outcome::Release).await {
-                warn!(queue = &*self.queue, id, %error, "the source did not take a message back");
+    /// Tells the source what is its own again: what waits to be handed out, and what is not settled too once it is closed.
+    async fn give_back(&self, unsettled: bool) {
+        loop {
+            let Some(delivery) = self.held().left(unsettled) else { return };
+            let receipt = delivery.receipt();
+            if let Some(tell) = &self.on_settle
+                && let Err(error) = tell(delivery, Outcome::Release).await
+            {
+                warn!(queue = &*self.queue, ?receipt, %error, "the source did not take a message back");
             }
+            self.held().forget(receipt);
         }
     }
 
     async fn settle_one(&self, settlement: &Settlement) -> Result<()> {
         let Settlement { receipt, outcome } = settlement;
-        let Some(delivery) = self.held().get(*receipt) else { return Err(self.stale("settle")) };
+        if self.held().closed {
+            return Err(self.error("settle", ErrorKind::Closed, "the provider is closed"));
+        }
+        let Some(settling) = Settling::begin(self, *receipt) else {
+            return Err(self.error("settle", ErrorKind::Stale, "the delivery is not held any more"));
+        };
         if let Outcome::Retry { after, .. } = outcome
             && !after.is_zero()
         {
@@ -171,14 +171,31 @@ impl FnProvider {
             return Err(self.error("settle", ErrorKind::Unsupported, what));
         }
         if let Some(tell) = &self.on_settle {
-            tell(delivery, outcome.clone()).await?;
+            tell(settling.delivery.clone(), outcome.clone()).await?;
         }
-        if !self.held().settle(*receipt, outcome) {
-            return Err(self.stale("settle"));
-        }
+        self.held().settle(*receipt, outcome);
         // There is room for another, or this one comes again.
         self.changed.notify_waiters();
         Ok(())
+    }
+}
+
+/// A delivery that is being settled. Unless that succeeds, it stays held.
+struct Settling<'a> {
+    provider: &'a FnProvider,
+    delivery: Delivery,
+}
+
+impl<'a> Settling<'a> {
+    fn begin(provider: &'a FnProvider, receipt: Receipt) -> Option<Self> {
+        let delivery = provider.held().begin_settling(receipt)?;
+        Some(Self { provider, delivery })
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.provider.held().leave(self.delivery.receipt());
     }
 }
 
@@ -217,7 +234,7 @@ impl MessageProvider for FnProvider {
             {
                 let held = self.held();
                 if held.closed {
-                    return Err(self.closed("receive"));
+                    return Err(self.error("receive", ErrorKind::Closed, "the provider is closed"));
                 } else if held.stopped {
                     return Ok(Vec::new());
                 }
@@ -269,18 +286,21 @@ impl MessageProvider for FnProvider {
     }
 
     async fn stop(&self) -> Result<()> {
-        let left = self.held().stop();
+        self.held().stopped = true;
         self.changed.notify_waiters();
-        self.give_back(left).await;
+        self.give_back(false).await;
         Ok(())
     }
 
     async fn close(&self) -> Result<()> {
-        let left = self.held().close();
+        {
+            let mut held = self.held();
+            (held.stopped, held.closed) = (true, true);
+        }
         self.changed.notify_waiters();
-        self.give_back(left).await;
-        // What it waits for goes with it; a call that holds it ends at once.
+        // A call of `receive` that waits for it lets go of it at once. What it has brought by then is given back.
         self.source.lock().await.call = None;
+        self.give_back(true).await;
         Ok(())
     }
 }

@@ -199,10 +199,10 @@ impl Requester {
             ended.map_err(|e| Error::new(ErrorKind::Broker, "the requester's task failed").with_source(e))?;
         }
         let closed = publisher.close().await;
-        if shared.own {
-            shared.broker.delete(&shared.queue.name).await?;
-        }
-        closed
+        let deleted = if shared.own { shared.broker.delete(&shared.queue.name).await } else { Ok(()) };
+        // A broker that was closed before has closed the publisher too, and keeps the queue.
+        let fine = |error: &Error| error.kind() == ErrorKind::Closed;
+        closed.and(deleted).or_else(|error| if fine(&error) { Ok(()) } else { Err(error) })
     }
 }
 
