@@ -225,6 +225,42 @@ async fn the_source_is_told_what_became_of_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_comes_behind_what_came_before_it() {
+    let mut answers = VecDeque::from([Ok(Some(Message::new("one"))), Err(Error::new(ErrorKind::Timeout, "slow"))]);
+    let provider = provider_fn("flaky", move || std::future::ready(answers.pop_front().unwrap_or(Ok(None))));
+    assert_eq!(bodies(&provider.receive(up_to(9), SECOND).await.unwrap()), ["one"]);
+    assert_eq!(provider.receive(up_to(9), SECOND).await.unwrap_err().kind(), ErrorKind::Timeout);
+    assert!(provider.receive(up_to(9), SECOND).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_source_is_an_error() {
+    let mut calls = 0;
+    let provider = provider_fn("panics", move || {
+        calls += 1;
+        assert!(calls > 1, "the closure");
+        async move {
+            assert!(calls > 2, "its future");
+            Ok(Some(Message::new("fine")))
+        }
+    });
+    let provider = provider.on_settle(async |delivery: Delivery, _| {
+        assert!(delivery.attempt() > 1, "the other closure");
+        Ok(())
+    });
+    for expected in ["the closure", "its future"] {
+        let error = provider.receive(up_to(1), SECOND).await.unwrap_err();
+        let text = format!("receive \"panics\": the function of the provider panicked: {expected}");
+        assert_eq!((error.kind(), error.to_string()), (ErrorKind::Broker, text));
+    }
+    let delivery = provider.receive(up_to(1), SECOND).await.unwrap().remove(0);
+    let error = provider.settle(&settle(&delivery, Outcome::Ack)).await.unwrap_err();
+    assert!(error.is_all(ErrorKind::Broker) && error.to_string().contains("the other closure"), "{error}");
+    let again = provider.settle(&settle(&delivery, Outcome::Ack)).await.unwrap_err();
+    assert!(again.is_all(ErrorKind::Broker), "it is still held: {again:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_never_waits_does_not_starve_others() {
     let provider = provider_fn("endless", || std::future::ready(Ok(Some(Message::new("x")))));
     let worker = Worker::new(Arc::new(provider)).signals_off().concurrency(4);

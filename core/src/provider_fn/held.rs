@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::delivery::Delivery;
+use crate::error::Error;
 use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
@@ -14,6 +15,8 @@ pub(super) struct Held {
     unsettled: HashMap<Receipt, Unsettled>,
     receipts: u64,
     pub(super) prefetch: NonZeroU16,
+    /// An error of the source, not yet told.
+    pub(super) failed: Option<Error>,
     /// The source has no more.
     pub(super) ended: bool,
     pub(super) stopped: bool,
@@ -34,6 +37,7 @@ impl Held {
             unsettled: HashMap::new(),
             receipts: 0,
             prefetch,
+            failed: None,
             ended: false,
             stopped: false,
             closed: false,
@@ -57,9 +61,10 @@ impl Held {
         self.ready.len()
     }
 
-    /// Whether the prefetch allows for one more.
+    /// Whether the source may be asked for one more.
     pub(super) fn has_room(&self) -> bool {
-        self.ready.len() + self.unsettled.len() < usize::from(self.prefetch.get())
+        let asks = !self.ended && !self.stopped && self.failed.is_none();
+        asks && self.ready.len() + self.unsettled.len() < usize::from(self.prefetch.get())
     }
 
     /// Hands out up to so many.

@@ -4,6 +4,7 @@ mod held;
 
 use std::fmt;
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use self::held::Held;
 use crate::contract::{Capabilities, ConnectionState, MessageProvider, ProviderOptions, RequeuePosition};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Panicked;
 use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::receipt::Receipt;
@@ -71,7 +73,7 @@ where
         queue: queue.into().into(),
         held: Mutex::new(Held::new(ProviderOptions::default().prefetch)),
         changed: Notify::new(),
-        source: tokio::sync::Mutex::new(Source { next: Box::new(move || next().boxed()), call: None }),
+        source: tokio::sync::Mutex::new(Source { next: Box::new(move || guarded(&mut next)), call: None }),
         on_settle: None,
     }
 }
@@ -88,6 +90,28 @@ pub struct FnProvider {
 
 type NextMessage = BoxFuture<'static, Result<Option<Message>>>;
 type OnSettle = Box<dyn Fn(Delivery, Outcome) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// Calls the user's code. A panic of it is an error: it must not end the worker's loop with all that is in flight there.
+fn guarded<T, Fut>(call: impl FnOnce() -> Fut) -> BoxFuture<'static, Result<T>>
+where
+    Fut: Future<Output = Result<T>> + Send + 'static,
+{
+    let failed = |panicked: Panicked| {
+        let what = format!("the function of the provider panicked: {}", panicked.text());
+        Err(Error::new(ErrorKind::Broker, what))
+    };
+    let called = Panicked::catch(call);
+    async move {
+        match called {
+            Ok(future) => match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(result) => result,
+                Err(panic) => failed(Panicked::of(&*panic)),
+            },
+            Err(panicked) => failed(panicked),
+        }
+    }
+    .boxed()
+}
 
 /// The closure, and its future while it waits for a message.
 struct Source {
@@ -107,7 +131,7 @@ impl FnProvider {
         F: Fn(Delivery, Outcome) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.on_settle = Some(Box::new(move |delivery, outcome| settle(delivery, outcome).boxed()));
+        self.on_settle = Some(Box::new(move |delivery, outcome| guarded(|| settle(delivery, outcome))));
         self
     }
 
@@ -136,10 +160,10 @@ impl FnProvider {
         Ok(())
     }
 
-    /// Whether more may be fetched.
-    fn has_room(&self) -> bool {
+    /// Whether more may be fetched for a call that wants so many.
+    fn has_room_for(&self, max: NonZeroUsize) -> bool {
         let held = self.held();
-        held.has_room() && !held.ended && !held.stopped
+        held.ready() < max.get() && held.has_room()
     }
 
     /// Tells the source what is its own again: what waits to be handed out, and what is not settled too once it is closed.
@@ -231,28 +255,30 @@ impl MessageProvider for FnProvider {
         let deadline = Instant::now().checked_add(wait);
         loop {
             let changed = self.changed.notified();
+            // What the source has ready is taken without waiting.
+            while self.has_room_for(max)
+                && let Some(fetched) = self.fetch().now_or_never()
             {
-                let held = self.held();
+                if let Err(error) = fetched {
+                    // It waits for its turn, behind what came before it.
+                    self.held().failed = Some(error);
+                }
+            }
+            {
+                let mut held = self.held();
                 if held.closed {
                     return Err(self.error("receive", ErrorKind::Closed, "the provider is closed"));
-                } else if held.stopped {
-                    return Ok(Vec::new());
+                }
+                let deliveries = held.take(max.get());
+                if !deliveries.is_empty() || held.stopped {
+                    return Ok(deliveries);
+                }
+                if let Some(error) = held.failed.take() {
+                    return Err(error);
                 }
             }
-            // What the source has ready is taken without waiting; an error waits for its turn, behind what was fetched.
-            let mut failed = None;
-            while failed.is_none() && self.held().ready() < max.get() && self.has_room() {
-                match self.fetch().now_or_never() {
-                    Some(result) => failed = result.err(),
-                    None => break,
-                }
-            }
-            let deliveries = self.held().take(max.get());
-            match failed {
-                Some(error) if deliveries.is_empty() => return Err(error),
-                _ if !deliveries.is_empty() => return Ok(deliveries),
-                _ if deadline.is_some_and(|at| at <= Instant::now()) => return Ok(Vec::new()),
-                _ => {}
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return Ok(Vec::new());
             }
             let time_is_up = async {
                 match deadline {
@@ -262,7 +288,7 @@ impl MessageProvider for FnProvider {
             };
             tokio::select! {
                 () = changed => {}
-                fetched = self.fetch(), if self.has_room() => fetched?,
+                fetched = self.fetch(), if self.has_room_for(max) => fetched?,
                 () = time_is_up => {}
             }
         }
@@ -272,9 +298,7 @@ impl MessageProvider for FnProvider {
         consume_budget().await;
         let mut failures = Vec::new();
         for settlement in settlements {
-            let settled =
-                if self.held().closed { Err(self.closed("settle")) } else { self.settle_one(settlement).await };
-            failures.extend(settled.err().map(|error| (settlement.receipt, error)));
+            failures.extend(self.settle_one(settlement).await.err().map(|error| (settlement.receipt, error)));
         }
         SettleError::check(failures)
     }
