@@ -17,6 +17,7 @@ pub struct Delivery {
     /// `None` is the default exchange, which has no name.
     exchange: Option<Arc<str>>,
     routing_key: Arc<str>,
+    system: &'static str,
     receipt: Receipt,
     redelivered: bool,
     count: Option<u32>,
@@ -32,6 +33,7 @@ impl Delivery {
             exchange: None,
             routing_key: Arc::clone(&queue),
             queue,
+            system: "",
             receipt,
             redelivered: false,
             count: None,
@@ -62,6 +64,15 @@ impl Delivery {
         self
     }
 
+    /// Says which messaging system it is from, unless it says so already. A worker does that, by its provider's
+    /// [`Capabilities::system`](crate::Capabilities::system).
+    pub fn with_system(mut self, system: &'static str) -> Self {
+        if self.system.is_empty() {
+            self.system = system;
+        }
+        self
+    }
+
     /// The message.
     pub fn message(&self) -> &Message {
         &self.message
@@ -85,6 +96,12 @@ impl Delivery {
     /// The queue it came from.
     pub fn queue(&self) -> &str {
         &self.queue
+    }
+
+    /// The messaging system it came from, as [`Capabilities::system`](crate::Capabilities::system) names it; empty if
+    /// unknown.
+    pub fn system(&self) -> &'static str {
+        self.system
     }
 
     /// The exchange to which it was published first; empty for the default exchange.

@@ -5,7 +5,7 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`Worker`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`Worker`], [`publishing`].
 
 pub mod message;
 
@@ -22,6 +22,7 @@ pub mod topology;
 
 mod handler;
 pub mod layer;
+pub mod publishing;
 mod worker;
 
 mod backoff;
