@@ -41,6 +41,7 @@
 //! - [`Worker`]: receives, handles, settles; its limits and how it stops.
 //! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
+//! - [`publishing`]: what wraps a publisher, and publishers for tests.
 //! - [`topology`]: exchanges, queues, bindings.
 //! - [`MessageProvider`] and [`MessagePublisher`]: the contract that every backend keeps.
 //!
@@ -51,6 +52,9 @@
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
 //! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
+//! | `opentelemetry` | no | [`layer::Trace`] sets the parents of OpenTelemetry's spans and hands its context on with published messages |
+//! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
+//! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
 
 mod connect;
 pub mod prelude;
@@ -69,3 +73,8 @@ pub use swarrot_redis as redis;
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The examples of the page on observability compile.
+#[cfg(all(doctest, feature = "fingers-crossed", feature = "metrics"))]
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;

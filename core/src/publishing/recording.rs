@@ -147,7 +147,9 @@ impl MessagePublisher for RecordingPublisher {
         let mut taken: Vec<_> =
             batch.iter().zip(&refusals).filter(|(_, no)| no.is_none()).map(|(outgoing, _)| outgoing.clone()).collect();
         // What a backend would do, so that what is remembered has the id that was sent.
-        taken.iter_mut().for_each(|outgoing| outgoing.message.ensure_id());
+        for outgoing in &mut taken {
+            outgoing.message.ensure_id();
+        }
         let answers = match &self.0.inner {
             Some(inner) => inner.publish(&taken).await,
             None => taken.iter().map(|_| Ok(())).collect(),

@@ -7,6 +7,8 @@ mod health;
 mod in_flight;
 mod intake;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod report;
 mod settings;
 mod settle;

@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) provider: Arc<dyn MessageProvider>,
     pub(super) counters: Counters,
     pub(super) concurrency: watch::Sender<usize>,
+    #[cfg(feature = "metrics")]
+    pub(super) settle_times: std::sync::OnceLock<super::metrics::SettleTimes>,
     /// One table for each loop.
     pub(super) in_flight: Mutex<Vec<Arc<InFlight>>>,
     /// Deliveries whose handlers were started, or that were refused.
@@ -59,6 +61,8 @@ impl Shared {
             provider,
             counters: Counters::default(),
             concurrency: watch::Sender::new(1),
+            #[cfg(feature = "metrics")]
+            settle_times: std::sync::OnceLock::new(),
             in_flight: Mutex::default(),
             admitted: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Running),

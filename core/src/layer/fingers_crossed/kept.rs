@@ -69,8 +69,8 @@ pub(super) enum Fate {
 #[derive(Debug, Default)]
 pub(super) struct Events {
     text: VecDeque<u8>,
-    events: VecDeque<(&'static Metadata<'static>, usize)>,
-    pub(super) cut_events: usize,
+    ends: VecDeque<(&'static Metadata<'static>, usize)>,
+    pub(super) cut: usize,
     pub(super) cut_bytes: usize,
 }
 
@@ -122,7 +122,7 @@ impl Drop for Kept {
 
 impl Events {
     fn cost(&self) -> usize {
-        self.text.len() + self.events.len() * OVERHEAD
+        self.text.len() + self.ends.len() * OVERHEAD
     }
 
     fn push(&mut self, meta: &'static Metadata<'static>, text: &[u8], total: &Total) {
@@ -130,19 +130,19 @@ impl Events {
         loop {
             if self.cost() + cost <= total.limits.delivery && total.reserve(cost) {
                 self.text.extend(text);
-                self.events.push_back((meta, text.len()));
+                self.ends.push_back((meta, text.len()));
                 return;
             }
             // An event that could never fit is cut itself, and pushes no other out.
-            let oldest = if cost > total.limits.delivery { None } else { self.events.pop_front() };
+            let oldest = if cost > total.limits.delivery { None } else { self.ends.pop_front() };
             let Some((_, length)) = oldest else {
-                self.cut_events += 1;
+                self.cut += 1;
                 self.cut_bytes += text.len();
                 return;
             };
             self.text.drain(..length);
             total.free(length + OVERHEAD);
-            self.cut_events += 1;
+            self.cut += 1;
             self.cut_bytes += length;
         }
     }
@@ -150,7 +150,7 @@ impl Events {
     /// Each event, the oldest first.
     pub(super) fn for_each(mut self, mut write: impl FnMut(&'static Metadata<'static>, &[u8])) {
         let mut rest = &*self.text.make_contiguous();
-        for (meta, length) in self.events {
+        for (meta, length) in self.ends {
             let (text, later) = rest.split_at(length);
             write(meta, text);
             rest = later;
@@ -169,10 +169,10 @@ mod tests {
 
     fn texts(kept: &Kept) -> (Vec<String>, usize, usize) {
         let events = kept.end(true).expect("its first end");
-        let (cut_events, cut_bytes) = (events.cut_events, events.cut_bytes);
+        let (cut, cut_bytes) = (events.cut, events.cut_bytes);
         let mut texts = Vec::new();
         events.for_each(|_, text| texts.push(String::from_utf8(text.to_vec()).expect("text")));
-        (texts, cut_events, cut_bytes)
+        (texts, cut, cut_bytes)
     }
 
     #[test]

@@ -62,9 +62,9 @@ where
         L: Layer<S>,
     {
         let Some(events) = kept.end(failed) else { return };
-        if events.cut_events > 0 {
+        if events.cut > 0 {
             let hand_on = |event: &Event<'_>| let_through(|| self.inner.on_event(event, ctx));
-            note::cut(span, events.cut_events, events.cut_bytes, hand_on);
+            note::cut(span, events.cut, events.cut_bytes, hand_on);
         }
         self.write(events);
     }

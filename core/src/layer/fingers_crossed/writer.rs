@@ -55,13 +55,11 @@ pub struct CrossedOutput<W>(Option<W>);
 
 impl<W: io::Write> io::Write for CrossedOutput<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            Some(real) => real.write(bytes),
-            None => {
-                KEEPING.with_borrow_mut(|keeping| keeping.get_or_insert_default().extend_from_slice(bytes));
-                Ok(bytes.len())
-            }
+        if let Some(real) = &mut self.0 {
+            return real.write(bytes);
         }
+        KEEPING.with_borrow_mut(|keeping| keeping.iter_mut().for_each(|text| text.extend_from_slice(bytes)));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -50,11 +50,9 @@ impl TracePublisher {
                 super::otel::link(span, own);
             } else if creates {
                 let create = spans::create(system, Some(destination(self.inner.exchange(), outgoing)), outgoing);
-                let created = super::otel::context(&create);
-                super::otel::inject(created.as_ref().unwrap_or(context), &mut outgoing.message.headers);
-                if let Some(created) = created {
-                    super::otel::link(span, created);
-                }
+                let own = super::otel::context(&create).unwrap_or_else(|| context.clone());
+                super::otel::inject(&own, &mut outgoing.message.headers);
+                super::otel::link(span, own);
             } else {
                 super::otel::inject(context, &mut outgoing.message.headers);
             }
@@ -90,7 +88,9 @@ impl MessagePublisher for TracePublisher {
     async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<()>> {
         let mut batch = batch.to_vec();
         // Now, so that the span knows the id.
-        batch.iter_mut().for_each(|outgoing| outgoing.message.ensure_id());
+        for outgoing in &mut batch {
+            outgoing.message.ensure_id();
+        }
         let destination = common_destination(self.inner.exchange(), &batch);
         let span = spans::publish(self.inner.capabilities().system, destination, &batch);
         self.inject(&span, &mut batch);
