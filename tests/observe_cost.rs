@@ -94,7 +94,7 @@ fn time<H: Handler>(handler: &H, delivery: &Delivery) -> f64 {
         for _ in 0..DELIVERIES {
             black_box(run(handler.handle(delivery.clone()))).expect("it is done");
         }
-        start.elapsed().as_nanos() as f64 / f64::from(DELIVERIES)
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(DELIVERIES)
     };
     (0..9).map(|_| round()).fold(f64::INFINITY, f64::min)
 }
@@ -177,7 +177,7 @@ fn publish_rows() {
         let count = measure(once).count_total;
         let start = Instant::now();
         (0..100_000).for_each(|_| once());
-        println!("| {what} | {:.0} ns | {count} |", start.elapsed().as_nanos() as f64 / 100_000.0);
+        println!("| {what} | {:.0} ns | {count} |", start.elapsed().as_secs_f64() * 1e9 / 100_000.0);
     };
     publish_row("`BlackholePublisher`", &hole);
     publish_row("with `Trace`, nobody listens", &Arc::clone(&hole).layer(Trace::new()));

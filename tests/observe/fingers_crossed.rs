@@ -284,7 +284,11 @@ async fn what_is_cut_is_said() {
     bench.worker().await.layer(Trace::new()).max_messages(1).run(handler).await.unwrap();
     let lines = written.lines();
     let kept = written.with("event ").len();
-    assert!(lines[0].contains("DEBUG") && lines[0].contains("earlier events of this delivery were cut"), "{}", lines[0]);
+    assert!(
+        lines[0].contains("DEBUG") && lines[0].contains("earlier events of this delivery were cut"),
+        "{}",
+        lines[0]
+    );
     assert!(lines[0].contains(&format!("events={}", 1000 - kept)) && lines[0].contains("bytes="), "{}", lines[0]);
     assert!(lines[0].contains("process{"), "it is of the delivery: {}", lines[0]);
     assert!(lines.last().unwrap().contains("event 999"), "the last are kept");
@@ -314,7 +318,8 @@ async fn deliveries_that_never_end_stay_within_the_total() {
 #[tokio::test(start_paused = true)]
 async fn a_span_that_closes_without_an_end_has_failed() {
     crossed!(written);
-    info_span!(target: "swarrot::process", "process", swarrot.outcome = tracing::field::Empty).in_scope(|| debug!("lost"));
+    info_span!(target: "swarrot::process", "process", swarrot.outcome = tracing::field::Empty)
+        .in_scope(|| debug!("lost"));
     assert_eq!(written.with("lost").len(), 1);
     info_span!("process").in_scope(|| debug!("another's"));
     assert!(written.with("another's").is_empty(), "only the layer's own spans count");
@@ -331,7 +336,8 @@ async fn a_retry_within_one_delivery_is_one_story() {
     };
     let worker = bench.worker().await.layer(Trace::new()).layer(Retry::fixed(SECOND).attempts(5)).max_messages(3);
     worker.run(handler).await.unwrap();
-    let lines: Vec<_> = written.with("attempt ").iter().map(|line| line.split_once("attempt ").unwrap().1.to_owned()).collect();
+    let lines: Vec<_> =
+        written.with("attempt ").iter().map(|line| line.split_once("attempt ").unwrap().1.to_owned()).collect();
     assert_eq!(lines, ["1", "2"], "each attempt is a delivery, and the last went well");
 }
 
@@ -357,11 +363,17 @@ async fn two_of_them_keep_for_themselves() {
     };
     bench.worker().await.layer(Trace::new()).max_messages(2).run(handler).await.unwrap();
     for text in [&first, &third] {
-        assert_eq!((text.with("info of").len(), text.with("debug of fine").len(), text.with("debug of bad").len()), (2, 0, 1));
+        assert_eq!(
+            (text.with("info of").len(), text.with("debug of fine").len(), text.with("debug of bad").len()),
+            (2, 0, 1)
+        );
     }
     let json: Vec<_> = second.with(" of ");
     assert_eq!(json.len(), 2, "{json:?}");
-    assert!(json.iter().all(|line| line.starts_with('{') && line.ends_with('}') && line.contains("of bad")), "{json:?}");
+    assert!(
+        json.iter().all(|line| line.starts_with('{') && line.ends_with('}') && line.contains("of bad")),
+        "{json:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -399,14 +411,16 @@ async fn a_field_that_logs_while_it_is_formatted_does_no_harm() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn threads_do_not_mix_their_events() {
     let written = Written::default();
-    let crossed = FingersCrossed::new(written.clone()).format(|writer| formatter::layer().with_ansi(false).with_writer(writer));
+    let crossed =
+        FingersCrossed::new(written.clone()).format(|writer| formatter::layer().with_ansi(false).with_writer(writer));
     let dispatch = tracing::Dispatch::new(registry().with(crossed));
     let deliveries: Vec<_> = (0..200)
         .map(|n| {
             let dispatch = dispatch.clone();
             tokio::task::spawn_blocking(move || {
                 tracing::dispatcher::with_default(&dispatch, || {
-                    let span = info_span!(target: "swarrot::process", "process", swarrot.outcome = tracing::field::Empty);
+                    let span =
+                        info_span!(target: "swarrot::process", "process", swarrot.outcome = tracing::field::Empty);
                     span.in_scope(|| {
                         for event in 0..20 {
                             debug!("of {n}: {event}");
@@ -424,7 +438,11 @@ async fn threads_do_not_mix_their_events() {
         delivery.await.unwrap();
     }
     for n in 0..200 {
-        let events: Vec<_> = written.with(&format!(" of {n}: ")).iter().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect();
+        let events: Vec<_> = written
+            .with(&format!(" of {n}: "))
+            .iter()
+            .map(|line| line.rsplit(' ').next().unwrap().to_owned())
+            .collect();
         let expected: Vec<_> = (0..20).filter(|_| n % 2 == 1).map(|event: u32| event.to_string()).collect();
         assert_eq!(events, expected, "of {n}");
     }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use opentelemetry_semantic_conventions::{attribute, metric};
+use swarrot::Error;
 use swarrot::layer::{Metrics, Retry, Timeout};
 use swarrot::prelude::*;
 use swarrot::publishing::{LayerPublisher as _, RecordingPublisher};
-use swarrot::Error;
 use tokio::time::sleep;
 
 use crate::support::{Bench, DEAD, QUEUE, SECOND};
@@ -114,10 +114,12 @@ async fn what_runs_is_in_flight() {
     bench.fill(3).await;
     let worker = bench.worker().await.concurrency(2).layer(Metrics::new()).max_messages(3);
     let running = tokio::spawn(worker.run(async || sleep(2 * SECOND).await));
-    let mut seen = Vec::new();
+    let (mut seen, mut in_flight) = (Vec::new(), 0.0);
     for _ in 0..3 {
         sleep(SECOND + SECOND / 2).await;
-        seen.push(gauge(&figures(&snapshotter)));
+        // This recorder sets a figure back to zero when it tells it.
+        in_flight += gauge(&figures(&snapshotter));
+        seen.push(in_flight);
     }
     running.await.unwrap().unwrap();
     assert_eq!(seen, [2.0, 1.0, 0.0], "after 1.5, 3 and 4.5 seconds");
@@ -195,7 +197,11 @@ async fn errors_of_the_broker_and_their_end_are_counted() {
     assert_eq!((worker_count(&figures, "swarrot.worker.recoveries"), report.counts.recoveries), (1, 1));
 }
 
-fn publish_labels<'a>(error: Option<&'a str>, destination: Option<&'a str>, kind: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+fn publish_labels<'a>(
+    error: Option<&'a str>,
+    destination: Option<&'a str>,
+    kind: Option<&'a str>,
+) -> Vec<(&'a str, &'a str)> {
     let labels = [
         (attribute::ERROR_TYPE, error),
         (attribute::MESSAGING_DESTINATION_NAME, destination),
@@ -220,7 +226,9 @@ async fn publishes_are_counted_and_timed() {
     assert!(tokio::time::timeout(2 * SECOND, publisher.publish_one(to(QUEUE))).await.is_err());
 
     let figures = figures(&snapshotter);
-    let sent = |error, queue| count(&figures, metric::MESSAGING_CLIENT_SENT_MESSAGES, &publish_labels(error, Some(queue), None));
+    let sent = |error, queue| {
+        count(&figures, metric::MESSAGING_CLIENT_SENT_MESSAGES, &publish_labels(error, Some(queue), None))
+    };
     assert_eq!((sent(None, QUEUE), sent(None, DEAD)), (3, 1));
     assert_eq!((sent(Some("rejected"), QUEUE), sent(Some("cancelled"), QUEUE)), (1, 1));
     let took = |error, queue| {

@@ -20,7 +20,11 @@ use crate::support::{Bench, DEAD, QUEUE, SECOND};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-struct Exported(InMemorySpanExporter, SdkTracerProvider, #[expect(dead_code, reason = "dropped at the end")] DefaultGuard);
+struct Exported(
+    InMemorySpanExporter,
+    SdkTracerProvider,
+    #[expect(dead_code, reason = "dropped at the end")] DefaultGuard,
+);
 
 impl Exported {
     fn new(targets: &str) -> Self {

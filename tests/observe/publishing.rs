@@ -80,7 +80,9 @@ async fn defaults_fill_what_is_missing_on_the_way_to_the_broker() {
     let bench = Bench::new().await;
     let defaults = Defaults::new().ttl(60 * SECOND).content_type("text/plain").app_id("shop").timestamp().ids();
     let publisher = Arc::clone(&bench.publisher).layer(defaults);
-    publisher.publish(&[out("bare"), Outgoing::new(QUEUE, Message::new("full").content_type("image/png").id("own"))]).await;
+    publisher
+        .publish(&[out("bare"), Outgoing::new(QUEUE, Message::new("full").content_type("image/png").id("own"))])
+        .await;
     let (bare, full) = (bench.take(QUEUE).await, bench.take(QUEUE).await);
     let properties = &bare.message().properties;
     assert_eq!((properties.content_type.as_deref(), properties.ttl), (Some("text/plain"), Some(60 * SECOND)));
@@ -113,7 +115,9 @@ async fn a_black_hole_takes_everything_until_it_is_closed() {
     hole.close().await.unwrap();
     hole.close().await.unwrap();
     let results = hole.publish(&batch).await;
-    assert!(results.iter().all(|result| result.as_ref().unwrap_err().kind() == ErrorKind::Closed) && results.len() == 3);
+    assert!(
+        results.iter().all(|result| result.as_ref().unwrap_err().kind() == ErrorKind::Closed) && results.len() == 3
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,7 +123,9 @@ async fn what_a_handler_publishes_carries_its_trace_on() {
         let bench = Bench::new().await;
         let recording = RecordingPublisher::new("next");
         let publisher = recording.clone().layer(Trace::new());
-        bench.send(Message::new("traced").header(names::TRACEPARENT, PARENT).header(names::TRACESTATE, "vendor=1")).await;
+        bench
+            .send(Message::new("traced").header(names::TRACEPARENT, PARENT).header(names::TRACESTATE, "vendor=1"))
+            .await;
         bench.send(Message::new("untraced")).await;
         let handler = move |body: String| {
             let publisher = Arc::clone(&publisher);
@@ -202,8 +204,15 @@ async fn the_span_tells_how_it_ended() {
             .collect();
         ends
     };
-    let expected =
-        ["release -", "requeue requeue", "reject reject", "error _OTHER", "error permanent", "error panic", "error timeout"];
+    let expected = [
+        "release -",
+        "requeue requeue",
+        "reject reject",
+        "error _OTHER",
+        "error permanent",
+        "error panic",
+        "error timeout",
+    ];
     assert_eq!(ends(false), expected);
     assert_eq!(ends(true).len(), 2);
 }

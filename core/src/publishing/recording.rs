@@ -158,8 +158,12 @@ impl MessagePublisher for RecordingPublisher {
         self.lock().published.extend(accepted.map(|(outgoing, _)| outgoing));
         self.0.changed.notify_waiters();
         let mut answers = answers.into_iter();
-        let missing = || Err(Error::new(crate::ErrorKind::Broker, "the publisher gave no result").with_operation("publish"));
-        refusals.into_iter().map(|refusal| refusal.map_or_else(|| answers.next().unwrap_or_else(missing), Err)).collect()
+        let missing =
+            || Err(Error::new(crate::ErrorKind::Broker, "the publisher gave no result").with_operation("publish"));
+        refusals
+            .into_iter()
+            .map(|refusal| refusal.map_or_else(|| answers.next().unwrap_or_else(missing), Err))
+            .collect()
     }
 
     async fn close(&self) -> Result<()> {

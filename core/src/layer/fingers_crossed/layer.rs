@@ -16,8 +16,8 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::kept::{Events, Fate, Kept, Limits, Total};
-use super::writer::{CrossedWriter, keep, let_through};
 use super::note;
+use super::writer::{CrossedWriter, keep, let_through};
 
 /// A formatter within a [`FingersCrossed`](super::FingersCrossed).
 pub struct FingersCrossedLayer<L, W> {
@@ -39,7 +39,10 @@ impl<L, W> FingersCrossedLayer<L, W> {
 
 impl<L, W> fmt::Debug for FingersCrossedLayer<L, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FingersCrossedLayer").field("pass", &self.pass).field("total", &self.total).finish_non_exhaustive()
+        f.debug_struct("FingersCrossedLayer")
+            .field("pass", &self.pass)
+            .field("total", &self.total)
+            .finish_non_exhaustive()
     }
 }
 

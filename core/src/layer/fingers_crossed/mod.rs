@@ -39,14 +39,37 @@ pub use self::writer::{CrossedOutput, CrossedWriter};
 /// An event that is kept costs its formatting, even if it is never written. One small allocation for each delivery with its
 /// span, and the buffer.
 ///
-/// ```
-/// use swarrot_core::layer::FingersCrossed;
-/// use tracing_subscriber::layer::SubscriberExt as _;
-/// use tracing_subscriber::{fmt, registry};
+/// A worker that is watched in every way:
 ///
-/// let crossed = FingersCrossed::new(std::io::stderr).format(|writer| fmt::layer().with_writer(writer));
-/// let subscriber = registry().with(crossed); // .init() of tracing_subscriber::util::SubscriberInitExt
-/// # drop(subscriber);
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// # #[cfg(feature = "metrics")]
+/// use swarrot_core::layer::Metrics;
+/// use swarrot_core::layer::{FingersCrossed, Retry, Trace};
+/// use swarrot_core::{BoxError, MessageProvider, Worker};
+/// use tracing::level_filters::LevelFilter;
+/// use tracing_subscriber::layer::SubscriberExt as _;
+/// use tracing_subscriber::{Layer as _, fmt, registry};
+///
+/// async fn send_mail(address: String) -> Result<(), BoxError> {
+///     tracing::debug!(address, "looking up the server"); // is written only if this fails
+///     Ok(())
+/// }
+///
+/// async fn work(provider: Arc<dyn MessageProvider>) -> Result<(), BoxError> {
+///     let crossed = FingersCrossed::new(std::io::stderr).format(|writer| fmt::layer().with_writer(writer));
+///     let subscriber = registry().with(crossed.with_filter(LevelFilter::DEBUG));
+///     tracing::subscriber::set_global_default(subscriber)?;
+///
+///     let worker = Worker::new(provider).layer(Trace::new());
+/// #   #[cfg(feature = "metrics")]
+///     let worker = worker.layer(Metrics::new());
+///     let retry = Retry::exponential(Duration::from_secs(30), Duration::from_secs(1800)).attempts(5).jitter();
+///     println!("{}", worker.layer(retry).run(send_mail).await?);
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "it does nothing until it is given a formatter"]

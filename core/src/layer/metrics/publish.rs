@@ -121,7 +121,8 @@ impl Figures {
     }
 
     fn took(&self, took: Duration, error: Option<&'static str>) {
-        let make = |class| histogram!(OPERATION, &with_type(labels(self.system, self.destination.as_ref(), Some(class))));
+        let make =
+            |class| histogram!(OPERATION, &with_type(labels(self.system, self.destination.as_ref(), Some(class))));
         self.durations.get(error, make).record(took.as_secs_f64());
     }
 }

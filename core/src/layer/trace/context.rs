@@ -15,9 +15,7 @@ pub(super) struct TraceContext<'a> {
     pub(super) trace_id: &'a str,
     /// 16 hexadecimal digits, in lower case, not all of them zero.
     pub(super) parent_id: &'a str,
-    #[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "only OpenTelemetry's spans need it"))]
     pub(super) flags: u8,
-    #[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "only OpenTelemetry's spans need it"))]
     pub(super) state: Option<&'a str>,
 }
 

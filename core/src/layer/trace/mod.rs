@@ -3,6 +3,9 @@
 mod context;
 #[cfg(feature = "opentelemetry")]
 mod otel;
+#[cfg(not(feature = "opentelemetry"))]
+#[path = "no_otel.rs"]
+mod otel;
 mod process;
 mod publish;
 mod spans;
@@ -54,6 +57,7 @@ use crate::publishing::PublisherLayer;
 /// // And on the other side: Worker::new(provider).layer(Trace::new())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "all its options are OpenTelemetry's"))]
 pub struct Trace {
     child: bool,
     creates: bool,

@@ -7,13 +7,17 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::context::TraceContext;
+use super::{Trace, spans};
+use crate::contract::{MessagePublisher, Outgoing};
 use crate::delivery::Delivery;
-use crate::error::BoxError;
+use crate::error::{BoxError, Error};
+use crate::layer::destination::destination;
 use crate::message::{Headers, names};
 use crate::outcome::{Outcome, Reason};
 
-/// Gives a delivery's span its place: linked to the span that published it, and its child if told so.
-pub(super) fn begin(span: &Span, delivery: &Delivery, context: Option<&TraceContext<'_>>, child: bool) {
+/// Gives a delivery's span its place: linked to the span that published it, and its child, unless it was told otherwise or
+/// has a parent already.
+pub(super) fn begin(span: &Span, delivery: &Delivery, context: Option<&TraceContext<'_>>, trace: Trace) {
     if span.is_disabled() {
         return;
     }
@@ -23,7 +27,7 @@ pub(super) fn begin(span: &Span, delivery: &Delivery, context: Option<&TraceCont
         span.set_attribute(Key::from(name), delivery.routing_key().to_owned());
     }
     let Some(context) = context.and_then(remote) else { return };
-    if child {
+    if trace.child && Span::current().is_none() {
         // It fails only where there is no layer of OpenTelemetry's.
         let _ = span.set_parent(Context::new().with_remote_span_context(context.clone()));
     }
@@ -50,34 +54,47 @@ pub(super) fn end(span: &Span, result: &Result<Outcome, BoxError>) {
 }
 
 /// Notes that a publish failed.
-pub(super) fn failed(span: &Span, error: &crate::Error) {
+pub(super) fn failed(span: &Span, error: &Error) {
     span.set_status(Status::error(error.to_string()));
 }
 
+/// Writes contexts into the headers of messages that have none, and links the publish to them. False if there is no
+/// context at all.
+pub(super) fn inject(span: &Span, batch: &mut [Outgoing], publisher: &dyn MessagePublisher, trace: Trace) -> bool {
+    let Some(context) = context(span) else { return false };
+    let (system, exchange) = (publisher.capabilities().system, publisher.exchange());
+    let with_creates = trace.creates && batch.len() > 1;
+    for outgoing in batch {
+        let own = TraceContext::of(&outgoing.message.headers);
+        if let Some(own) = own.as_ref().and_then(remote) {
+            span.add_link(own);
+        } else if with_creates {
+            let create = spans::create(system, Some(destination(exchange, outgoing)), outgoing);
+            let created = self::context(&create).unwrap_or_else(|| context.clone());
+            write(&created, &mut outgoing.message.headers);
+            span.add_link(created);
+        } else {
+            write(&context, &mut outgoing.message.headers);
+        }
+    }
+    true
+}
+
 /// The context of a span, or of the one around it if the subscriber leaves this one out.
-pub(super) fn context(span: &Span) -> Option<SpanContext> {
+fn context(span: &Span) -> Option<SpanContext> {
     let context = |span: &Span| Some(span.context().span().span_context().clone()).filter(SpanContext::is_valid);
     context(span).or_else(|| context(&Span::current()))
 }
 
-/// Writes a context into headers.
-pub(super) fn inject(context: &SpanContext, headers: &mut Headers) {
+fn write(context: &SpanContext, headers: &mut Headers) {
     // Of the flags only the first is known to version 00.
     let flags = (context.trace_flags() & TraceFlags::SAMPLED).to_u8();
     let parent = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
     headers.insert(names::TRACEPARENT, parent);
+    // A state goes with its parent only.
+    headers.remove(names::TRACESTATE);
     let state = context.trace_state().header();
     if !state.is_empty() {
         headers.insert(names::TRACESTATE, state);
     }
-}
-
-/// Links a publish to the context that one of its messages came with, or was created in.
-pub(super) fn link(span: &Span, context: SpanContext) {
-    span.add_link(context);
-}
-
-/// The context that a message came with.
-pub(super) fn own(headers: &Headers) -> Option<SpanContext> {
-    remote(&TraceContext::of(headers)?)
 }

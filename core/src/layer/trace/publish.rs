@@ -5,13 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::{Instrument as _, Level, Span, debug, enabled};
 
-use super::Trace;
 use super::context::hand_on;
-use super::spans;
+use super::{Trace, otel, spans};
 use crate::contract::{Capabilities, MessagePublisher, Outgoing};
 use crate::error::Result;
-#[cfg(feature = "opentelemetry")]
-use crate::layer::destination::destination;
 use crate::layer::destination::common_destination;
 use crate::message::names;
 
@@ -19,7 +16,6 @@ use crate::message::names;
 #[derive(Debug)]
 pub struct TracePublisher {
     inner: Arc<dyn MessagePublisher>,
-    #[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "all its options are OpenTelemetry's"))]
     trace: Trace,
 }
 
@@ -30,32 +26,11 @@ impl TracePublisher {
 
     /// Gives each message the context in which it was made, unless it has one.
     fn inject(&self, span: &Span, batch: &mut [Outgoing]) {
-        let without = batch.iter_mut().filter(|outgoing| !outgoing.message.headers.contains(names::TRACEPARENT));
-        #[cfg(feature = "opentelemetry")]
-        if let Some(context) = super::otel::context(span) {
-            self.inject_otel(span, &context, batch);
+        if otel::inject(span, batch, &*self.inner, self.trace) {
             return;
         }
-        #[cfg(not(feature = "opentelemetry"))]
-        let _ = span;
-        without.for_each(|outgoing| hand_on(&mut outgoing.message.headers));
-    }
-
-    #[cfg(feature = "opentelemetry")]
-    fn inject_otel(&self, span: &Span, context: &opentelemetry::trace::SpanContext, batch: &mut [Outgoing]) {
-        let system = self.inner.capabilities().system;
-        let creates = self.trace.creates && batch.len() > 1;
-        for outgoing in batch {
-            if let Some(own) = super::otel::own(&outgoing.message.headers) {
-                super::otel::link(span, own);
-            } else if creates {
-                let create = spans::create(system, Some(destination(self.inner.exchange(), outgoing)), outgoing);
-                let own = super::otel::context(&create).unwrap_or_else(|| context.clone());
-                super::otel::inject(&own, &mut outgoing.message.headers);
-                super::otel::link(span, own);
-            } else {
-                super::otel::inject(context, &mut outgoing.message.headers);
-            }
+        for outgoing in batch.iter_mut().filter(|outgoing| !outgoing.message.headers.contains(names::TRACEPARENT)) {
+            hand_on(&mut outgoing.message.headers);
         }
     }
 
@@ -114,8 +89,7 @@ impl PublishRecorder<'_> {
         self.1 = true;
         if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
             self.0.record("error.type", error.kind().as_str());
-            #[cfg(feature = "opentelemetry")]
-            super::otel::failed(self.0, error);
+            otel::failed(self.0, error);
         }
     }
 }
