@@ -42,6 +42,8 @@
 //! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
 //! - [`publishing`]: what wraps a publisher, and publishers for tests.
+//! - [`gate`]: what holds a worker back before it fetches, such as [`gate::RateLimit`].
+//! - [`Supervisor`]: several workers, restarted when they fail, stopped together.
 //! - [`topology`]: exchanges, queues, bindings.
 //! - [`MessageProvider`] and [`MessagePublisher`]: the contract that every backend keeps.
 //!

@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 
 use super::{Panicked, TimedOut};
-use crate::error::{BoxError, Error, Permanent};
+use crate::error::{BoxError, Error};
+use crate::marks::{Permanent, chain};
 use crate::outcome::Outcome;
 
 /// How the handling of a delivery ended: each word is one of a few, so that it may be a label.
@@ -39,22 +40,19 @@ impl Ending {
     }
 }
 
-/// The class of an error, as far as its type tells.
+/// The class of an error: the first in the chain of its sources that has one.
 fn class(error: &(dyn StdError + 'static)) -> &'static str {
-    if error.is::<Panicked>() {
-        "panic"
-    } else if error.is::<TimedOut>() {
-        "timeout"
-    } else if let Some(error) = error.downcast_ref::<Error>() {
-        error.kind().as_str()
-    } else if let Some(permanent) = error.downcast_ref::<Permanent>() {
-        match class(permanent.marked()) {
-            OTHER => "permanent",
-            class => class,
+    let known = |error: &(dyn StdError + 'static)| {
+        if error.is::<Panicked>() {
+            Some("panic")
+        } else if error.is::<TimedOut>() {
+            Some("timeout")
+        } else {
+            error.downcast_ref::<Error>().map(|error| error.kind().as_str())
         }
-    } else {
-        OTHER
-    }
+    };
+    let unknown = || if Permanent::is(error) { "permanent" } else { OTHER };
+    chain(error).find_map(known).unwrap_or_else(unknown)
 }
 
 /// What the conventions call an error of no class of its own.
@@ -79,7 +77,13 @@ mod tests {
         assert_eq!(of(Permanent::new("no address")), ("error", Some("permanent")));
         let decode = Error::new(ErrorKind::Decode, "no JSON");
         assert_eq!(of(decode.clone()), ("error", Some("decode")));
-        assert_eq!(of(Permanent::new(decode)), ("error", Some("decode")));
+        assert_eq!(of(Permanent::new(decode.clone())), ("error", Some("decode")));
+        let outer = Error::new(ErrorKind::Broker, "outer").with_source(decode);
+        assert_eq!(of(outer), ("error", Some("broker")));
+        #[derive(Debug, thiserror::Error)]
+        #[error("sending failed")]
+        struct Sending(#[source] Error);
+        assert_eq!(of(Sending(Error::new(ErrorKind::Blocked, "an alarm"))), ("error", Some("blocked")));
     }
 
     #[test]
