@@ -9,6 +9,8 @@ mod held;
 mod in_flight;
 mod intake;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod ready;
 mod report;
 mod settings;

@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) provider: Arc<dyn MessageProvider>,
     pub(super) counters: Counters,
     pub(super) concurrency: watch::Sender<usize>,
+    #[cfg(feature = "metrics")]
+    pub(super) settle_times: std::sync::OnceLock<super::metrics::SettleTimes>,
     pub(super) held: Held,
     /// What the provider was told last.
     prefetch: Mutex<Option<NonZeroU16>>,
@@ -69,6 +71,8 @@ impl Shared {
             provider,
             counters: Counters::default(),
             concurrency: watch::Sender::new(1),
+            #[cfg(feature = "metrics")]
+            settle_times: std::sync::OnceLock::new(),
             held: Held::default(),
             prefetch: Mutex::default(),
             in_flight: Mutex::default(),

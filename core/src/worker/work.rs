@@ -40,6 +40,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     let table = Arc::new(InFlight::default());
     shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
     let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
+    let system = shared.provider.capabilities().system;
     let ack_first = settings.ack_first.then(|| Arc::clone(&shared));
     let mut intake = Intake::new(Arc::clone(&shared), Arc::new(settings.clone()), wait);
     let mut settling = Settling::new(Arc::clone(&shared));
@@ -90,7 +91,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 }
                 for (delivery, passed) in deliveries {
                     let receipt = delivery.receipt();
-                    let admitted = work.admit(delivery, &mut settling);
+                    let admitted = work.admit(delivery.with_system(system), &mut settling);
                     // What is acked before it is handled has no lease that could be renewed.
                     if admitted.is_none() || ack_first.is_none() {
                         leases.hold(receipt);
