@@ -28,7 +28,7 @@ impl Loader {
 
     /// Makes a layer of yours known, by its [name](LayerOptions::LAYER); it takes the place of another one of that name.
     pub fn layer<O: LayerOptions>(mut self) -> Self {
-        self.layers.add::<O>();
+        self.layers.add_layer::<O>();
         self
     }
 

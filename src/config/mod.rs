@@ -53,7 +53,7 @@ mod worker;
 
 pub use self::config::{Config, ConfiguredWorker};
 pub use self::error::{ConfigError, Problem};
-pub use self::layers::{LayerOptions, Parts, Refusal};
+pub use self::layers::{LayerOptions, Refusal};
 pub use self::loader::Loader;
 pub use self::publisher::{Publish, Publisher};
 pub use self::read::{Field, FromValue, Key, Keys, Name, Named, Options, OrOff, Size, Table, Value, options};

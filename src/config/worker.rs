@@ -13,7 +13,7 @@ use super::read::Size;
 pub(super) async fn make(broker: &dyn Broker, entry: &WorkerEntry) -> Result<ConfiguredWorker> {
     let options = ProviderOptions::default().dead_letter(entry.keys.dead_letter);
     let provider = provider(broker, &entry.queues, options).await?;
-    Ok(set(Worker::new(provider).layer(entry.parts.stack()), &entry.keys))
+    Ok(set(Worker::new(provider).layer(entry.stack.clone()), &entry.keys))
 }
 
 async fn provider(broker: &dyn Broker, queues: &Queues, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

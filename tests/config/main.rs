@@ -1,5 +1,8 @@
 //! Brokers, publishers and workers from a file.
 
-#![cfg(all(feature = "config", feature = "memory", feature = "json"))]
-
+mod connections;
+mod example;
 mod mistakes;
+mod publishing;
+mod same_as_code;
+mod strange;

@@ -25,29 +25,22 @@ impl FromValue for Address {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) struct BrokerName(pub(in crate::config) String);
 
-impl BrokerName {
-    /// The broker that a table names, or the only one there is.
-    pub(super) fn of(table: &Table<'_>, named: Option<&Self>) -> Option<String> {
-        let brokers = &table.value().reading().brokers;
-        match (named, brokers.as_slice()) {
-            (Some(name), _) => Some(name.0.clone()),
-            (None, [only]) => Some((*only).to_owned()),
-            (None, []) => {
-                table.value().refuse(format!(
-                    "{} has no broker; add one, as in [brokers] main = \"amqp://host/\"",
-                    table.value().path()
-                ));
-                None
-            }
-            (None, several) => {
-                let path = table.value().path();
-                table
-                    .value()
-                    .refuse(format!("{path} must say which broker; add broker = with one of: {}", several.join(", ")));
-                None
-            }
-        }
+/// The only broker there is, for a table that names none; `None` for one that does, or once a mistake is noted.
+pub(super) fn only(table: &Table<'_>) -> Option<String> {
+    if table.entry("broker").is_some() {
+        return None;
     }
+    let value = table.value();
+    match value.reading().brokers.as_slice() {
+        [only] => return Some((*only).to_owned()),
+        [] => value.refuse(format!("{} has no broker; add one, as in [brokers] main = \"amqp://host/\"", value.path())),
+        several => value.refuse(format!(
+            "{} must say which broker; add broker = with one of: {}",
+            value.path(),
+            several.join(", ")
+        )),
+    }
+    None
 }
 
 impl FromValue for BrokerName {

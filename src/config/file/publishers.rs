@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::read::{FromValue, Keys, Name, Value, options};
-use super::brokers::BrokerName;
+use super::brokers::{BrokerName, only};
 
 options! {
     /// Where messages of one type go. What a message or a call says itself counts more.
@@ -43,15 +43,17 @@ impl FromValue for PublisherTable {
     const KIND: &'static str = PublisherKeys::KIND;
 
     fn from_value(value: &Value<'_>) -> Option<Self> {
-        let keys = PublisherKeys::from_value(value)?;
         let table = value.table()?;
-        if keys.exchange.is_none() && keys.routing_key.as_deref().is_none_or(str::is_empty) {
-            let path = value.path();
+        if table.entry("exchange").is_none() && table.entry("routing_key").is_none() {
             value.refuse(format!(
-                "{path} goes nowhere; add routing_key = with a queue's name, or exchange = with an exchange's"
+                "{} goes nowhere; add routing_key = with a queue's name, or exchange = with an exchange's",
+                value.path()
             ));
         }
-        Some(Self { broker: BrokerName::of(&table, keys.broker.as_ref())?, keys })
+        let only = only(&table);
+        let keys = PublisherKeys::from_value(value)?;
+        let broker = keys.broker.as_ref().map(|name| name.0.clone()).or(only)?;
+        Some(Self { broker, keys })
     }
 
     fn keys() -> Option<Keys> {

@@ -56,9 +56,9 @@ options! {
     }
 }
 
-choices!(ExchangeKind: "direct" => Self::Direct, "topic" => Self::Topic; or "fanout" => Self::Fanout);
-choices!(QueueKind: "quorum" => Self::Quorum; or "classic" => Self::Classic);
-choices!(DeadLetter: "park" => Self::Park; or "drop" => Self::Drop);
+choices!(ExchangeKind: "direct" => Self::Direct, "topic" => Self::Topic, or "fanout" => Self::Fanout);
+choices!(QueueKind: "quorum" => Self::Quorum, or "classic" => Self::Classic);
+choices!(DeadLetter: "park" => Self::Park, or "drop" => Self::Drop);
 
 /// Whether a topology is declared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

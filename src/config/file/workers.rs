@@ -4,10 +4,11 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use swarrot_core::DeadLetter;
+use swarrot_core::layer::BoxStack;
 
-use super::super::layers::{LayerEntry, Parts};
+use super::super::layers::LayerEntry;
 use super::super::read::{FromValue, Keys, Name, Named, OrOff, Size, Table, Value, options, shown};
-use super::brokers::BrokerName;
+use super::brokers::{BrokerName, only};
 
 options! {
     /// A worker: where its messages come from, how many it handles at once, when it stops, and what wraps its handler.
@@ -127,7 +128,7 @@ impl Queues {
 pub(in crate::config) struct WorkerEntry {
     pub(in crate::config) broker: String,
     pub(in crate::config) queues: Queues,
-    pub(in crate::config) parts: Parts,
+    pub(in crate::config) stack: BoxStack,
     pub(in crate::config) keys: WorkerKeys,
 }
 
@@ -136,15 +137,15 @@ impl FromValue for WorkerEntry {
     const KIND: &'static str = WorkerKeys::KIND;
 
     fn from_value(value: &Value<'_>) -> Option<Self> {
-        let mut keys = WorkerKeys::from_value(value)?;
         let table = value.table()?;
+        check_queues(&table);
+        let only = only(&table);
+        let mut keys = WorkerKeys::from_value(value)?;
         check(&table, &keys);
-        let mut parts = Parts::default();
-        for layer in std::mem::take(&mut keys.layers) {
-            parts.append(layer.0);
-        }
-        let queues = queues(&table, &mut keys);
-        Some(Self { broker: BrokerName::of(&table, keys.broker.as_ref())?, queues: queues?, parts, keys })
+        let stack = std::mem::take(&mut keys.layers).into_iter().map(|layer| layer.0).collect();
+        let queues = keys.queue.take().map(|name| Queues::One(name.0)).or(keys.queues.take())?;
+        let broker = keys.broker.as_ref().map(|name| name.0.clone()).or(only)?;
+        Some(Self { broker, queues, stack, keys })
     }
 
     fn keys() -> Option<Keys> {
@@ -152,20 +153,14 @@ impl FromValue for WorkerEntry {
     }
 }
 
-/// Where its messages come from: exactly one of two keys says it.
-fn queues(table: &Table<'_>, keys: &mut WorkerKeys) -> Option<Queues> {
-    match (keys.queue.take(), keys.queues.take()) {
-        (Some(queue), None) => Some(Queues::One(queue.0)),
-        (None, Some(queues)) => Some(queues),
+/// Notes it unless exactly one of two keys says where the messages come from.
+fn check_queues(table: &Table<'_>) {
+    match (table.entry("queue"), table.entry("queues")) {
         (None, None) => {
-            let path = table.value().path();
-            table.value().refuse(format!("{path} has no queue; add queue = with its name"));
-            None
+            table.value().refuse(format!("{} has no queue; add queue = with its name", table.value().path()));
         }
-        (Some(_), Some(_)) => {
-            table.refuse_at("queues", "\"queue\" and \"queues\" exclude each other; leave one out");
-            None
-        }
+        (Some(_), Some(queues)) => queues.refuse("\"queue\" and \"queues\" exclude each other; leave one out"),
+        _ => {}
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use swarrot_core::layer;
+use swarrot_core::layer::{self, BoxLayer};
 
 use super::super::read::options;
-use super::{LayerOptions, Parts, Refusal};
+use super::{LayerOptions, Refusal};
 
 options! {
     /// Tries again later what has failed, until the attempts are used up. One of `fixed`, `list` and `exponential` says when.
@@ -36,7 +36,7 @@ options! {
 impl LayerOptions for Retry {
     const LAYER: &'static str = "retry";
 
-    fn apply(self, parts: &mut Parts) -> Result<(), Refusal> {
+    fn build(self) -> Result<BoxLayer, Refusal> {
         let retry = match (self.fixed, self.list, self.exponential) {
             (Some(delay), None, None) => layer::Retry::fixed(delay),
             (None, Some(delays), None) => {
@@ -61,7 +61,6 @@ impl LayerOptions for Retry {
             Some(attempts) => retry.attempts(attempts),
             None => retry,
         };
-        parts.layer(if self.jitter { retry.jitter() } else { retry });
-        Ok(())
+        Ok(BoxLayer::new(if self.jitter { retry.jitter() } else { retry }))
     }
 }

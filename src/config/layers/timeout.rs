@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use swarrot_core::layer;
+use swarrot_core::layer::{self, BoxLayer};
 
 use super::super::read::options;
-use super::{LayerOptions, Parts, Refusal};
+use super::{LayerOptions, Refusal};
 
 options! {
     /// Cancels a handler that takes too long, which counts as an error.
@@ -18,11 +18,10 @@ options! {
 impl LayerOptions for Timeout {
     const LAYER: &'static str = "timeout";
 
-    fn apply(self, parts: &mut Parts) -> Result<(), Refusal> {
+    fn build(self) -> Result<BoxLayer, Refusal> {
         if self.limit.is_zero() {
             return Err(Refusal::at("limit", "no handler ends within no time; give it longer"));
         }
-        parts.layer(layer::Timeout::new(self.limit));
-        Ok(())
+        Ok(BoxLayer::new(layer::Timeout::new(self.limit)))
     }
 }

@@ -79,7 +79,7 @@ macro_rules! config_options {
 pub use crate::config_options as options;
 
 /// A table of known keys. [`options!`] implements it.
-pub trait Options: FromValue {
+pub trait Options: FromValue + 'static {
     /// Its name in the code.
     const NAME: &'static str;
 }
@@ -156,13 +156,10 @@ impl<T: FromValue> Field for T {
     const REQUIRED: bool = true;
 
     fn field(value: Option<&Value<'_>>, missing: impl FnOnce()) -> Option<Self> {
-        match value {
-            Some(value) => T::from_value(value),
-            None => {
-                missing();
-                None
-            }
+        if value.is_none() {
+            missing();
         }
+        value.and_then(T::from_value)
     }
 
     fn kind() -> String {

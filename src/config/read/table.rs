@@ -49,6 +49,9 @@ impl<'a> Table<'a> {
     }
 
     /// Reads the value of a key; where it is missing, this text of a value counts.
+    ///
+    /// # Panics
+    /// If that is no TOML.
     pub fn field_or<T: FromValue>(&self, options: &str, key: &str, default: &str) -> Option<T> {
         if self.entries.contains_key(key) {
             return self.field(options, key);

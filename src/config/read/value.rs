@@ -161,7 +161,7 @@ impl<'a> Value<'a> {
     pub(in crate::config) fn integer<T: TryFrom<i128>>(&self, expected: &str) -> Option<T> {
         let number = match self.node {
             DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix()).ok(),
-            _ => self.from_variable()?.and_then(|text| text.trim().parse().ok()),
+            _ => self.by_variable()?.and_then(|text| text.trim().parse().ok()),
         };
         self.or_refuse(number.and_then(|number| T::try_from(number).ok()), expected)
     }
@@ -178,7 +178,7 @@ impl<'a> Value<'a> {
                 i128::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number as f64)
             }
             DeValue::Float(number) => number.as_str().parse().ok(),
-            _ => self.from_variable()?.and_then(|text| text.trim().parse().ok()),
+            _ => self.by_variable()?.and_then(|text| text.trim().parse().ok()),
         };
         self.or_refuse(number.filter(|number| number.is_finite()), expected)
     }
@@ -187,14 +187,14 @@ impl<'a> Value<'a> {
     pub(super) fn boolean(&self, expected: &str) -> Option<bool> {
         let is = match self.node {
             DeValue::Boolean(is) => Some(*is),
-            _ => self.from_variable()?.and_then(|text| text.trim().parse().ok()),
+            _ => self.by_variable()?.and_then(|text| text.trim().parse().ok()),
         };
         self.or_refuse(is, expected)
     }
 
     /// What the variables of a text stand for; `Some(None)` if it has none or is no text, `None` once a mistake is noted.
     #[expect(clippy::option_option, reason = "three cases, told apart only here")]
-    fn from_variable(&self) -> Option<Option<String>> {
+    fn by_variable(&self) -> Option<Option<String>> {
         if !matches!(self.node, DeValue::String(_)) {
             return Some(None);
         }
