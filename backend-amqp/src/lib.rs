@@ -9,9 +9,9 @@
 //!   publishes while memory or disk run low, and that must not stop settlements. A broken connection is mended for as
 //!   long as it takes.
 //! - Publishes are persistent, mandatory and confirmed; `Ok` means that a queue has the message.
-//! - Header tables nested thousands deep overflow the stack of lapin's own thread, which ends the process. Quorum queues
-//!   with a delivery limit, the default here, keep such a message from coming back for ever; processes that take
-//!   messages from strangers should also set `RUST_MIN_STACK=67108864`.
+//! - Whatever a stranger has published is delivered. Names and properties that are not UTF-8 are read as Latin-1, and
+//!   headers nested more than 64 deep are replaced by a note of their size: lapin itself breaks the connection over the
+//!   first and overflows its stack over the second.
 //! - lapin logs each returned message, body included, as a warning. The filter `lapin=error` keeps bodies out of logs.
 
 mod broker;

@@ -58,8 +58,8 @@ pub trait Harness: Debug + Send + Sync + 'static {
         Faults::NONE
     }
 
-    /// A broker for one case to break, whole again and apart from the one behind [`connect`](Self::connect). The suite
-    /// asks for one at a time.
+    /// A broker for one case to break, whole again and apart from the one behind [`connect`](Self::connect), and from those
+    /// of other harnesses. The suite asks each harness for one at a time.
     ///
     /// # Errors
     /// If it cannot be made whole; the case fails.

@@ -1,8 +1,11 @@
 //! One role's connection: made when it is needed, shared by all that play the role, replaced when it is broken.
 
 mod backoff;
-mod server;
 mod transport;
+
+mod guard;
+mod mend;
+mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
-//! The byte stream below lapin: TCP with or without TLS, which can be cut from outside and shows how the server
-//! introduced itself.
+//! The byte stream below lapin: TCP with or without TLS, which can be cut from outside, shows how the server introduced
+//! itself, and mends what lapin could not read.
 //!
 //! lapin keeps a thread for each connection, for as long as the peer keeps the socket open: without a way to cut it, a
 //! handshake that is never answered would leave a thread behind at each try. And it keeps to itself what the server
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use async_compat::Compat;
@@ -22,7 +22,11 @@ use futures_util::{AsyncRead, AsyncWrite, Stream};
 use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use tokio::net::TcpStream;
 
+use super::guard::Guard;
 use super::server::{Introduction, Server};
+
+/// Bytes to read from the server at once.
+const CHUNK: usize = 64 << 10;
 
 /// Cuts a connection, and tells what its server said about itself.
 #[derive(Clone, Default)]
@@ -67,7 +71,13 @@ impl Line {
             }
         };
         let stream = tokio::time::timeout(timeout, connect).await.map_err(|_| Error::from(ErrorKind::TimedOut))??;
-        Ok(AsyncTcpStream::Plain(Wire { stream, line: self.clone(), introduction: Some(Introduction::default()) }))
+        Ok(AsyncTcpStream::Plain(Wire {
+            stream,
+            line: self.clone(),
+            introduction: Some(Introduction::default()),
+            chunk: vec![0; CHUNK].into(),
+            guard: Guard::default(),
+        }))
     }
 }
 
@@ -77,6 +87,9 @@ pub(crate) struct Wire {
     line: Line,
     /// The first bytes from the server, until they make a frame.
     introduction: Option<Introduction>,
+    /// Room for what is read.
+    chunk: Box<[u8]>,
+    guard: Guard,
 }
 
 impl Wire {
@@ -90,14 +103,23 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize>> {
         self.check(&self.line.0.reader, cx)?;
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let (Poll::Ready(Ok(length)), Some(introduction)) = (&read, self.introduction.as_mut())
-            && let Some(server) = introduction.feed(&buffer[..*length])
-        {
-            let _ = self.line.0.server.set(server);
-            self.introduction = None;
+        let Self { stream, line, introduction, chunk, guard } = &mut *self;
+        while guard.ready().is_empty() {
+            let length = ready!(Pin::new(&mut *stream).poll_read(cx, chunk))?;
+            if length == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            let bytes = &chunk[..length];
+            if let Some(server) = introduction.as_mut().and_then(|introduction| introduction.feed(bytes)) {
+                let _ = line.0.server.set(server);
+                *introduction = None;
+            }
+            guard.feed(bytes);
         }
-        read
+        let length = guard.ready().len().min(buffer.len());
+        buffer[..length].copy_from_slice(&guard.ready()[..length]);
+        guard.take(length);
+        Poll::Ready(Ok(length))
     }
 }
 

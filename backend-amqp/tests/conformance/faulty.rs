@@ -7,27 +7,38 @@ use swarrot_amqp::AmqpBroker;
 use swarrot_conformance::FaultyBroker;
 use swarrot_conformance::brokers::{BrokerError, RabbitMq};
 use swarrot_conformance::proxy::{Direction, Proxy};
+use swarrot_core::topology::QueueKind;
 use swarrot_core::{BoxError, Broker, async_trait};
 use tokio::task::spawn_blocking;
 
 use crate::server::fragile;
 
 pub(crate) struct Node {
+    server: &'static RabbitMq,
     proxy: Proxy,
 }
 
 impl Node {
-    /// The server, running and not blocked, behind a proxy of its own.
-    pub(crate) async fn whole() -> Result<Self, BoxError> {
-        on_node(|node| {
-            if node.pid().is_none() {
-                node.restart()?;
+    /// The server for this kind of queue, running and not blocked, behind a proxy of its own.
+    pub(crate) async fn whole(kind: QueueKind) -> Result<Self, BoxError> {
+        let server = spawn_blocking(move || {
+            let server = fragile(kind);
+            if server.pid().is_none() {
+                server.restart()?;
             }
-            node.set_memory_alarm(false)
+            server.set_memory_alarm(false)?;
+            Ok::<_, BrokerError>(server)
         })
-        .await?;
-        let address = spawn_blocking(|| fragile().addr()).await?;
-        Ok(Self { proxy: Proxy::start(address).await? })
+        .await??;
+        Ok(Self { server, proxy: Proxy::start(server.addr()).await? })
+    }
+
+    async fn act<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&RabbitMq) -> Result<T, BrokerError> + Send + 'static,
+    ) -> Result<T, BoxError> {
+        let server = self.server;
+        Ok(spawn_blocking(move || act(server)).await??)
     }
 }
 
@@ -35,10 +46,6 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Node({})", self.proxy.addr())
     }
-}
-
-async fn on_node(work: impl FnOnce(&RabbitMq) -> Result<(), BrokerError> + Send + 'static) -> Result<(), BoxError> {
-    Ok(spawn_blocking(|| work(fragile())).await??)
 }
 
 #[async_trait]
@@ -66,23 +73,23 @@ impl FaultyBroker for Node {
     }
 
     async fn kill(&self) -> Result<(), BoxError> {
-        on_node(RabbitMq::kill).await
+        self.act(RabbitMq::kill).await
     }
 
     async fn restart(&self) -> Result<(), BoxError> {
-        on_node(RabbitMq::restart).await
+        self.act(RabbitMq::restart).await
     }
 
     async fn block(&self) -> Result<(), BoxError> {
-        on_node(|node| node.set_memory_alarm(true)).await
+        self.act(|node| node.set_memory_alarm(true)).await
     }
 
     async fn unblock(&self) -> Result<(), BoxError> {
-        on_node(|node| node.set_memory_alarm(false)).await
+        self.act(|node| node.set_memory_alarm(false)).await
     }
 
     async fn close_all_connections(&self) -> Result<(), BoxError> {
-        on_node(|node| node.ctl(&["close_all_connections", "conformance"]).map(drop)).await
+        self.act(|node| node.ctl(&["close_all_connections", "conformance"]).map(drop)).await
     }
 
     async fn connections(&self) -> Result<Option<usize>, BoxError> {
@@ -90,7 +97,7 @@ impl FaultyBroker for Node {
     }
 
     async fn delay_objects(&self) -> Result<Option<usize>, BoxError> {
-        let names = spawn_blocking(|| fragile().ctl(&["list_queues", "name"])).await??;
+        let names = self.act(|node| node.ctl(&["list_queues", "name"])).await?;
         Ok(Some(names.lines().filter(|name| name.starts_with("swarrot.delay.")).count()))
     }
 }

@@ -1,7 +1,7 @@
 //! The conformance suite, on quorum queues and on classic ones.
 //!
 //! `SWARROT_TEST_AMQP_URL` names a server that stays as it is, `SWARROT_TEST_AMQP_NODE` the folder of one that may be
-//! killed; what is missing is started from the installed programs.
+//! killed; what is missing is started from the installed programs, and so is one more to be killed.
 
 mod faulty;
 mod server;
@@ -70,6 +70,6 @@ impl Harness for Amqp {
     }
 
     async fn faulty(&self) -> Result<Arc<dyn FaultyBroker>, BoxError> {
-        Ok(Arc::new(faulty::Node::whole().await?))
+        Ok(Arc::new(faulty::Node::whole(self.kind).await?))
     }
 }

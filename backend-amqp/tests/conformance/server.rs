@@ -1,4 +1,4 @@
-//! The two servers: one that stays as it is, and one to break.
+//! The servers: one that stays as it is, and one to break for each kind of queue.
 
 use std::env::var;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -19,11 +19,14 @@ pub(crate) fn steady() -> &'static str {
     })
 }
 
-/// The server to break.
-pub(crate) fn fragile() -> &'static RabbitMq {
-    static NODE: OnceLock<RabbitMq> = OnceLock::new();
+/// The server to break in the cases of this kind of queue.
+pub(crate) fn fragile(kind: QueueKind) -> &'static RabbitMq {
+    static GIVEN: OnceLock<RabbitMq> = OnceLock::new();
+    if kind == QueueKind::Classic {
+        return started(&FRAGILE_CLASSIC);
+    }
     match var("SWARROT_TEST_AMQP_NODE") {
-        Ok(folder) => NODE.get_or_init(|| RabbitMq::attach(folder).expect("a node was started there")),
+        Ok(folder) => GIVEN.get_or_init(|| RabbitMq::attach(folder).expect("a node was started there")),
         Err(_) => started(&FRAGILE),
     }
 }
@@ -70,6 +73,7 @@ fn ask() -> (u32, u32) {
 
 static STEADY: OnceLock<RabbitMq> = OnceLock::new();
 static FRAGILE: OnceLock<RabbitMq> = OnceLock::new();
+static FRAGILE_CLASSIC: OnceLock<RabbitMq> = OnceLock::new();
 
 /// A node of our own, started when it is needed. Nothing in a static is dropped: its watcher ends it with the process.
 fn started(node: &'static OnceLock<RabbitMq>) -> &'static RabbitMq {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod node;
+pub mod raw;
 
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;

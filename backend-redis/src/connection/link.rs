@@ -61,8 +61,12 @@ pub(crate) struct Link {
 
 struct State {
     current: Option<Conn>,
-    /// Counts connections, so that a late error of an earlier one does not end the present one.
+    /// Counts connections, so that a late error of an earlier one does not end the present one. One to a cluster is another
+    /// one once a connection to one of the nodes broke.
     epoch: u64,
+    /// Connections to nodes of a cluster that broke, and how many of them the epoch counts already.
+    breaks: Arc<AtomicU64>,
+    breaks_counted: u64,
     backoff: Backoff,
     not_before: Option<Instant>,
     last_error: Option<Error>,
@@ -71,7 +75,15 @@ struct State {
 impl Link {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let state = State { current: None, epoch: 0, backoff, not_before: None, last_error: None };
+        let state = State {
+            current: None,
+            epoch: 0,
+            breaks: Arc::default(),
+            breaks_counted: 0,
+            backoff,
+            not_before: None,
+            last_error: None,
+        };
         Self { config, state: Mutex::new(state), failures: AtomicU64::new(0) }
     }
 
@@ -79,8 +91,11 @@ impl Link {
     pub(crate) async fn get(&self) -> Result<(u64, Conn)> {
         let failures = self.failures.load(Ordering::Relaxed);
         let mut state = self.state.lock().await;
-        if let Some(current) = &state.current {
-            return Ok((state.epoch, current.clone()));
+        if let Some(current) = state.current.clone() {
+            let breaks = state.breaks.load(Ordering::Relaxed);
+            state.epoch += u64::from(breaks != state.breaks_counted);
+            state.breaks_counted = breaks;
+            return Ok((state.epoch, current));
         }
         // Others tried while this call waited for its turn.
         if let Some(error) = state.last_error.clone().filter(|_| self.failures.load(Ordering::Relaxed) != failures) {
@@ -90,7 +105,10 @@ impl Link {
             sleep_until(at).await;
         }
         let made = match self.config.mode {
-            Mode::Cluster => open_cluster(&self.config).await.map(Conn::Cluster),
+            Mode::Cluster => {
+                (state.breaks, state.breaks_counted) = (Arc::default(), 0);
+                open_cluster(&self.config, Arc::clone(&state.breaks)).await.map(Conn::Cluster)
+            }
             _ => open_master(&self.config, self.config.timeout).await.map(|opened| Conn::Single(opened.connection)),
         };
         match made {

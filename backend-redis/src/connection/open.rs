@@ -1,14 +1,15 @@
 //! How a connection is made.
 
-use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, SendError};
 use redis::cluster_async::ClusterConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-    RedisResult, Value, cmd, pipe,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisConnectionInfo, RedisError, RedisResult, Value, cmd, pipe,
 };
 use swarrot_core::{Error, ErrorKind, Result};
 use tokio::time::timeout;
@@ -82,7 +83,9 @@ pub(crate) async fn open_for_key(config: &Config, key: &str, answer: Duration) -
 }
 
 /// Connects to the nodes of a cluster.
-pub(crate) async fn open_cluster(config: &Config) -> Result<ClusterConnection> {
+///
+/// It mends connections to its nodes by itself, and counts in `breaks` each that broke.
+pub(crate) async fn open_cluster(config: &Config, breaks: Arc<AtomicU64>) -> Result<ClusterConnection> {
     let nodes = config.hosts.iter().map(|host| info(config, &config.address(host))).collect::<RedisResult<Vec<_>>>();
     let mut builder = redis::cluster::ClusterClientBuilder::new(nodes.map_err(error::from_redis)?)
         // Mended connections are our own affair; what it repeats by itself is safe to repeat.
@@ -90,7 +93,15 @@ pub(crate) async fn open_cluster(config: &Config) -> Result<ClusterConnection> {
         .connection_timeout(config.connect_timeout)
         .response_timeout(config.timeout)
         .overall_response_timeout(Some(config.timeout * 2))
-        .tcp_settings(tcp());
+        .tcp_settings(tcp())
+        // By the older protocol it does not tell.
+        .use_protocol(ProtocolVersion::RESP3)
+        .push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                breaks.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, SendError>(())
+        });
     if let Some(certificates) = &config.tls {
         choose_cryptography();
         builder = builder.certs(certificates.clone());

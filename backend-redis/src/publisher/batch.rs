@@ -73,8 +73,13 @@ impl RedisPublisher {
         }
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         loop {
-            let asked =
-                async { if fresh { Ok((router.refresh(link).await?, false)) } else { router.routes(link).await } };
+            let asked = async {
+                // Declared before it is asked for: else a topology that a restart has lost would make messages unroutable.
+                let (epoch, _) = self.core.publishing().await?;
+                let answer = if fresh { (router.refresh(link).await?, false) } else { router.routes(link).await? };
+                let (now, _) = self.core.publishing().await?;
+                Ok::<_, Error>(if now == epoch { answer } else { (router.refresh(link).await?, false) })
+            };
             match timeout_at(deadline, asked).await {
                 Ok(Err(error)) if error.is_temporary() && Instant::now() < deadline => {
                     sleep(backoff.next_delay()).await;

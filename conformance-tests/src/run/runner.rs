@@ -1,6 +1,7 @@
 //! Runs one case: gate, lock, thread, runtime, time limit, verdict.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::thread;
@@ -38,13 +39,13 @@ impl Verdict {
 /// Runs a case as a trial of its own: beside others, unless it breaks the broker or needs the machine for itself.
 pub(crate) fn run_trial(harness: &Arc<dyn Harness>, case: &'static Case) -> Verdict {
     static MACHINE: RwLock<()> = RwLock::new(());
-    static BROKER: Mutex<()> = Mutex::new(());
     // What cannot run need not wait.
     if let Some(reason) = case.missing(&**harness) {
         return Verdict::Ignored(reason);
     }
     // Held by this thread, not the case's: a case that hangs lets the next one go on.
-    let _broker = case.breaks_the_broker().then(|| BROKER.lock().unwrap_or_else(PoisonError::into_inner));
+    let broker = case.breaks_the_broker().then(|| broker_to_break(harness.name()));
+    let _broker = broker.as_ref().map(|broker| broker.lock().unwrap_or_else(PoisonError::into_inner));
     if case.runs_alone() {
         let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
         run_case(harness, case, 1)
@@ -52,6 +53,13 @@ pub(crate) fn run_trial(harness: &Arc<dyn Harness>, case: &'static Case) -> Verd
         let _machine = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
         run_case(harness, case, 1)
     }
+}
+
+/// Whoever breaks the broker of this harness holds it.
+fn broker_to_break(harness: &str) -> Arc<Mutex<()>> {
+    static BROKERS: Mutex<BTreeMap<String, Arc<Mutex<()>>>> = Mutex::new(BTreeMap::new());
+    let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(brokers.entry(harness.to_owned()).or_default())
 }
 
 /// Runs a case to its end or its time limit. With a `slack` above 1 the machine is busy with other cases: its limits of

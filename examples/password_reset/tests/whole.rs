@@ -1,4 +1,4 @@
-//! The whole example, over real HTTP and SMTP: on RabbitMQ, and the same on the memory backend.
+//! The whole example, over real HTTP and SMTP: on RabbitMQ, and the same on Redis and on the memory backend.
 
 mod support;
 
@@ -15,7 +15,7 @@ use self::support::smtp::Seen;
 macro_rules! trials {
     ($($name:ident),* $(,)?) => {{
         let mut trials = Vec::new();
-        for (backend, url) in [("memory", memory as fn() -> String), ("amqp", amqp as fn() -> String)] {
+        for (backend, url) in [("memory", memory as fn() -> String), ("amqp", amqp), ("redis", redis)] {
             $(trials.push(Trial::test(format!("{backend}::{}", stringify!($name)), move || {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
                 runtime.block_on($name(&url()));
@@ -48,6 +48,11 @@ fn memory() -> String {
 fn amqp() -> String {
     std::env::var("SWARROT_TEST_AMQP_URL")
         .expect("SWARROT_TEST_AMQP_URL names a RabbitMQ; `cargo xtask test` starts one")
+}
+
+fn redis() -> String {
+    std::env::var("SWARROT_TEST_REDIS_URL")
+        .expect("SWARROT_TEST_REDIS_URL names a Redis; `cargo xtask test` starts one")
 }
 
 async fn every_mail_arrives_once_after_the_mail_server_was_down(url: &str) {
