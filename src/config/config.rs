@@ -48,7 +48,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.
-    pub fn parse(text: impl Into<String>) -> Result<Self, ConfigError> {
+    pub fn parse(text: impl AsRef<str>) -> Result<Self, ConfigError> {
         Loader::new().parse(text)
     }
 

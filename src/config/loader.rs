@@ -47,28 +47,25 @@ impl Loader {
         let unreadable = |what: String| ConfigError::new(vec![Problem::of_file(path, what)]);
         let bytes = fs::read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8 text; save it as such".to_owned()))?;
-        self.read(Source { file: Some(path.to_owned()), text }).0
+        self.read(&Source::new(Some(path.to_owned()), &text)).0
     }
 
     /// Reads a text.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.
-    pub fn parse(&self, text: impl Into<String>) -> Result<Config, ConfigError> {
-        self.read(Source { file: None, text: text.into() }).0
+    pub fn parse(&self, text: impl AsRef<str>) -> Result<Config, ConfigError> {
+        self.read(&Source::new(None, text.as_ref())).0
     }
 
     /// The keys that are there too, each as `Options.key` by the name of its options in the code.
     #[doc(hidden)]
-    pub fn keys_in(&self, text: impl Into<String>) -> BTreeSet<String> {
-        self.read(Source { file: None, text: text.into() }).1
+    pub fn keys_in(&self, text: impl AsRef<str>) -> BTreeSet<String> {
+        self.read(&Source::new(None, text.as_ref())).1
     }
 
-    fn read(&self, mut source: Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
-        if let Some(text) = source.text.strip_prefix('\u{feff}') {
-            source.text = text.to_owned();
-        }
-        let mut reading = Reading::new(&source, &self.variables, &self.layers);
+    fn read(&self, source: &Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
+        let mut reading = Reading::new(source, &self.variables, &self.layers);
         let Some(root) = reading.parse() else {
             let (problems, seen) = reading.finish();
             return (Err(ConfigError::new(problems)), seen);

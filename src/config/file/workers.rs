@@ -36,7 +36,7 @@ options! {
         /// Stops once the queue is empty.
         stop_when_empty: bool = false,
         /// How long handlers may take to finish after the worker was told to stop.
-        deadline: Option<Duration> => "30s",
+        deadline: Option<Duration> => "\"30s\"",
         /// Ends with an error once the broker has only failed for this long.
         give_up_after: Option<Duration> => "never",
         /// Parks a message that the broker has delivered more often than this, without running the handler.
@@ -60,13 +60,13 @@ options! {
     /// How large a message may be.
     pub(in crate::config) struct LimitKeys {
         /// The body.
-        body: Option<Size> => "16 MiB",
+        body: Option<Size> => "\"16 MiB\"",
         /// Number of headers.
         headers: Option<usize> => "64",
         /// A header's name.
-        header_name: Option<Size> => "255 B",
+        header_name: Option<Size> => "\"255 B\"",
         /// A header's value.
-        header_value: Option<Size> => "8 KiB",
+        header_value: Option<Size> => "\"8 KiB\"",
         /// Levels of lists and maps in a header's value.
         nesting: Option<usize> => "8",
     }

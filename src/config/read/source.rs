@@ -13,8 +13,10 @@ use super::variables::Variables;
 
 /// A text and where it is from.
 pub(in crate::config) struct Source {
-    pub(in crate::config) file: Option<PathBuf>,
-    pub(in crate::config) text: String,
+    file: Option<PathBuf>,
+    text: String,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
 }
 
 /// What is known while a file is read.
@@ -64,19 +66,17 @@ impl<'a> Reading<'a> {
 }
 
 impl Source {
+    /// Without the mark that some editors put before a text.
+    pub(in crate::config) fn new(file: Option<PathBuf>, text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, lines }
+    }
+
     fn problem(&self, at: Range<usize>, message: String) -> Problem {
-        let mut start = at.start.min(self.text.len());
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
-        }
-        let before = &self.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |line_break| line_break + 1);
-        Problem {
-            file: self.file.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message,
-        }
+        let line = self.lines.partition_point(|start| *start <= at.start);
+        let before = self.text.get(self.lines[line - 1]..at.start).unwrap_or_default();
+        Problem { file: self.file.clone(), line, column: before.chars().count() + 1, message }
     }
 }
 
