@@ -10,25 +10,33 @@ use toml::de::DeValue;
 use super::config::Config;
 use super::error::{ConfigError, Problem};
 use super::file::File;
-use super::layers::{LayerOptions, Layers};
-use super::read::{FromValue, Reading, Source, Value, Variables};
+use super::gates::GateOptions;
+use super::layers::LayerOptions;
+use super::read::{FromValue, Names, Reading, Source, Value, Variables};
+use super::registry::Known;
 
 /// Reads configurations, with layers and variables of your own.
 #[derive(Clone, Debug, Default)]
 pub struct Loader {
-    pub(super) layers: Layers,
+    known: Known,
     variables: Variables,
 }
 
 impl Loader {
-    /// The layers of this crate, and the variables of the process.
+    /// The layers and gates of this crate, and the variables of the process.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Makes a layer of yours known, by its [name](LayerOptions::LAYER); it takes the place of another one of that name.
     pub fn layer<O: LayerOptions>(mut self) -> Self {
-        self.layers.add_layer::<O>();
+        self.known.layers.add_layer::<O>();
+        self
+    }
+
+    /// Makes a gate of yours known, by its [name](GateOptions::GATE); it takes the place of another one of that name.
+    pub fn gate<O: GateOptions>(mut self) -> Self {
+        self.known.gates.add_gate::<O>();
         self
     }
 
@@ -65,15 +73,14 @@ impl Loader {
     }
 
     fn read(&self, source: &Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
-        let mut reading = Reading::new(source, &self.variables, &self.layers);
+        let mut reading = Reading::new(source, &self.variables, &self.known);
         let Some(root) = reading.parse() else {
             let (problems, seen) = reading.finish();
             return (Err(ConfigError::new(problems)), seen);
         };
-        let root = DeValue::Table(root.into_inner());
-        if let Some(DeValue::Table(brokers)) = root.get("brokers").map(toml::Spanned::get_ref) {
-            reading.brokers = brokers.keys().map(|name| name.get_ref().as_ref()).collect();
-        }
+        let root = root.into_inner();
+        reading.names = Names::of(&root);
+        let root = DeValue::Table(root);
         let file = File::from_value(&Value::root(&reading, &root));
         let (problems, seen) = reading.finish();
         let config = match file {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::super::error::Problem;
-use super::super::layers::Layers;
+use super::super::registry::Known;
 use super::variables::Variables;
 
 /// A text and where it is from.
@@ -23,16 +23,41 @@ pub(in crate::config) struct Source {
 pub(in crate::config) struct Reading<'a> {
     pub(in crate::config) source: &'a Source,
     pub(in crate::config) variables: &'a Variables,
-    pub(in crate::config) layers: &'a Layers,
-    /// The names of all brokers.
-    pub(in crate::config) brokers: Vec<&'a str>,
+    pub(in crate::config) known: &'a Known,
+    /// What else may be referred to by its name.
+    pub(in crate::config) names: Names<'a>,
     problems: RefCell<Vec<Problem>>,
     seen: RefCell<BTreeSet<String>>,
 }
 
+/// Names that the file gives.
+#[derive(Default)]
+pub(in crate::config) struct Names<'a> {
+    pub(in crate::config) brokers: Vec<&'a str>,
+    pub(in crate::config) gates: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// Those in a file.
+    pub(in crate::config) fn of(root: &'a DeTable<'a>) -> Self {
+        let names = |table: &str| match root.get(table).map(toml::Spanned::get_ref) {
+            Some(DeValue::Table(entries)) => entries.keys().map(|name| name.get_ref().as_ref()).collect(),
+            _ => Vec::new(),
+        };
+        Self { brokers: names("brokers"), gates: names("gates") }
+    }
+}
+
 impl<'a> Reading<'a> {
-    pub(in crate::config) fn new(source: &'a Source, variables: &'a Variables, layers: &'a Layers) -> Self {
-        Self { source, variables, layers, brokers: Vec::new(), problems: RefCell::default(), seen: RefCell::default() }
+    pub(in crate::config) fn new(source: &'a Source, variables: &'a Variables, known: &'a Known) -> Self {
+        Self {
+            source,
+            variables,
+            known,
+            names: Names::default(),
+            problems: RefCell::default(),
+            seen: RefCell::default(),
+        }
     }
 
     /// The text as TOML, unless it is none; then all mistakes are noted, one for each line.
