@@ -61,7 +61,10 @@
 //! | `opentelemetry` | no | [`layer::Trace`] sets the parents of OpenTelemetry's spans and hands its context on with published messages |
 //! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
 //! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
+//! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
 
+#[cfg(feature = "config")]
+pub mod config;
 mod connect;
 pub mod prelude;
 
