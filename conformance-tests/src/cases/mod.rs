@@ -7,6 +7,7 @@ mod control;
 mod dead_letter;
 mod delay;
 mod faults;
+mod gates;
 mod headers;
 mod layers;
 mod order;
@@ -15,6 +16,7 @@ mod publish;
 mod receive;
 mod reconnect;
 mod redelivery;
+mod request;
 mod settle;
 mod stress;
 mod ttl;
@@ -43,6 +45,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         faults::CASES,
         unclaimed::CASES,
         control::CASES,
+        gates::CASES,
+        request::CASES,
         stress::CASES,
     ]
     .into_iter()

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::health::Health;
-use super::report::StopReason;
+use super::report::{Counts, StopReason};
 use super::shared::{Shared, Stage};
 
 /// A worker, seen and steered from outside. Cheap to clone; handlers may ask for one.
@@ -23,6 +24,16 @@ impl WorkerHandle {
         self.shared.stop(StopReason::Handle);
     }
 
+    /// Stops it for this reason.
+    pub(crate) fn stop_for(&self, reason: StopReason) {
+        self.shared.stop(reason);
+    }
+
+    /// What it has done so far, and for how long gates have held it back.
+    pub(crate) fn sums(&self) -> (Counts, Duration) {
+        (self.shared.counters.snapshot(), self.shared.held.total())
+    }
+
     /// Cancels the handlers that still run and gives their messages back, as the deadline would.
     pub fn cancel(&self) {
         self.shared.stop(StopReason::Handle);
@@ -38,6 +49,16 @@ impl WorkerHandle {
     /// Waits until the worker is told to stop, as [`is_stopping`](Self::is_stopping) says, so that a long handler can end early. Cancel safe.
     pub async fn stopping(&self) {
         self.shared.reached(Stage::Draining).await;
+    }
+
+    /// Waits until the worker takes nothing more in: it was told to stop, or has all the messages that it may handle.
+    pub(crate) async fn takes_no_more(&self) {
+        self.shared.reached(Stage::Finishing).await;
+    }
+
+    /// How many deliveries may be in flight at once.
+    pub fn concurrency(&self) -> usize {
+        *self.shared.concurrency.borrow()
     }
 
     /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish. Zero

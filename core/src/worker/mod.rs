@@ -2,11 +2,16 @@
 
 mod control;
 mod counters;
+mod gates;
 mod handle;
 mod health;
+mod held;
 mod in_flight;
 mod intake;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod ready;
 mod report;
 mod settings;
 mod settle;
@@ -24,15 +29,17 @@ use tower_layer::{Identity, Layer, Stack};
 
 pub use self::handle::WorkerHandle;
 pub use self::health::{Health, HealthInFlight};
+pub use self::ready::ReadyWorker;
 pub use self::report::{Counts, Report, StopReason, WorkerError};
 use self::settings::{Settings, hook};
 use self::shared::Shared;
-use self::signals::Signals;
+pub(crate) use self::signals::{Listener as SignalListener, Signals};
 use crate::contract::MessageProvider;
 use crate::delivery::Delivery;
-use crate::error::BoxError;
+use crate::error::{BoxError, Result};
 use crate::extensions::Extensions;
-use crate::handler::{Context, Handler, IntoHandler};
+use crate::gate::Gate;
+use crate::handler::{Context, Handler, HandlerShape, IntoHandler};
 use crate::layer::CatchPanic;
 use crate::message::Limits;
 use crate::outcome::Outcome;
@@ -105,6 +112,14 @@ impl<L> Worker<L> {
     /// Runs each handler on a tokio task of its own, for handlers that compute for long between their awaits.
     pub fn spawned(mut self) -> Self {
         self.settings.spawned = true;
+        self
+    }
+
+    /// Passes this gate before it fetches, such as a [`RateLimit`](crate::gate::RateLimit) or a
+    /// [`KillSwitch`](crate::gate::KillSwitch); several are passed in the order in which they were added. All loops of the worker
+    /// share it, and so do several workers that are given clones of one `Arc`.
+    pub fn gate(mut self, gate: impl Gate + 'static) -> Self {
+        self.settings.gates.push(Arc::new(gate));
         self
     }
 
@@ -240,13 +255,38 @@ impl<L> Worker<L> {
     /// dropped, and a [`WorkerHandle`] keeps it alive.
     pub async fn run<H, Args>(self, handler: H) -> Result<Report, WorkerError>
     where
-        H: IntoHandler<Args>,
+        H: HandlerShape<Args> + IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
         let _ended = control::Ended(Arc::clone(&self.shared));
-        let context = Context::new(self.states.clone(), self.handle());
-        let handler = handler.into_handler(&context).map_err(WorkerError::start)?;
-        let handler = Arc::new(self.layer.layer(CatchPanic::new(handler)));
+        let handler = self.assemble(handler).map_err(WorkerError::start)?;
         control::run(self.shared, self.settings, handler).await
+    }
+
+    /// Takes its handler, to be run later: workers of one type, whatever their handlers and layers are. A
+    /// [`Supervisor`](crate::Supervisor) runs such workers.
+    pub fn ready<H, Args>(self, handler: H) -> ReadyWorker
+    where
+        H: IntoHandler<Args>,
+        L: Layer<CatchPanic<H::Handler>, Service: Handler>,
+    {
+        let (handle, handler) = (self.handle(), self.assemble(handler));
+        let Self { shared, mut settings, .. } = self;
+        ReadyWorker::new(handle, move |signals| async move {
+            let _ended = control::Ended(Arc::clone(&shared));
+            settings.signals = signals.unwrap_or(settings.signals);
+            control::run(shared, settings, handler.map_err(WorkerError::start)?).await
+        })
+    }
+
+    /// The handler with its arguments and layers.
+    fn assemble<H, Args>(&self, handler: H) -> Result<Arc<L::Service>>
+    where
+        H: IntoHandler<Args>,
+        L: Layer<CatchPanic<H::Handler>>,
+    {
+        let context = Context::of_worker(self.states.clone(), self.handle());
+        let handler = handler.into_handler(&context)?;
+        Ok(Arc::new(self.layer.layer(CatchPanic::new(handler))))
     }
 }

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::WorkerHandle;
+use super::gates::Gates;
 use super::signals::Signals;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
@@ -23,6 +24,7 @@ pub(super) struct Settings {
     pub(super) parallelism: usize,
     pub(super) spawned: bool,
     pub(super) prefetch: Option<NonZeroU16>,
+    pub(super) gates: Gates,
     pub(super) max_messages: Option<u64>,
     pub(super) max_time: Option<Duration>,
     pub(super) max_memory: Option<u64>,
@@ -47,6 +49,7 @@ impl Default for Settings {
             parallelism: 1,
             spawned: false,
             prefetch: None,
+            gates: Gates::default(),
             max_messages: None,
             max_time: None,
             max_memory: None,
