@@ -1,7 +1,7 @@
 //! A private RabbitMQ node.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,6 +51,19 @@ impl RabbitMq {
         broker.node.save(broker.dir())?;
         broker.node.configure(broker.dir(), &start.config)?;
         broker.up()?;
+        Ok(broker)
+    }
+
+    /// Prepares a node for this place of a cluster, in a folder that is deleted with it. [`restart`](Self::restart) starts it.
+    pub(super) fn prepare(start: &Start, place: u16, mapper: &Mapper) -> Result<Self, BrokerError> {
+        let programs = RabbitMqPrograms::find()?;
+        let home = Home::make("rabbitmq", start)?;
+        let (node, ports) = Node::lease(home.dir())?;
+        let node = node.in_cluster(place, mapper.port);
+        let (server, mapper) = (Daemon::new(home.dir(), "rabbitmq"), Daemon::new(&mapper.dir, "epmd"));
+        let broker = Self { home, node, programs, server, mapper, turn: Mutex::new(()), _ports: ports };
+        broker.node.save(broker.dir())?;
+        broker.node.configure(broker.dir(), &start.config)?;
         Ok(broker)
     }
 
@@ -163,14 +176,20 @@ impl RabbitMq {
         Err(BrokerError::Ctl { command: format!("set the memory mark to {mark}"), output })
     }
 
-    fn up(&self) -> Result<(), BrokerError> {
-        let env = self.node.env(self.dir());
-        if !self.mapper.is_alive() {
-            let args = ["-port", &self.node.epmd.to_string(), "-address", "127.0.0.1"].map(Into::into);
-            self.mapper.spawn(&self.programs.epmd, &args, &env)?;
+    /// Starts the port mapper, unless it runs.
+    pub(super) fn start_mapper(&self) -> Result<(), BrokerError> {
+        if self.mapper.is_alive() {
+            return Ok(());
         }
+        let args = ["-port", &self.node.epmd.to_string(), "-address", "127.0.0.1"].map(Into::into);
+        self.mapper.spawn(&self.programs.epmd, &args, &self.node.env(self.dir()))
+    }
+
+    fn up(&self) -> Result<(), BrokerError> {
+        self.start_mapper()?;
+        let env = self.node.env(self.dir());
         self.server.spawn(&self.programs.server, &[], &env)?;
-        wait_until_ready(ready::AMQP, self.node.amqp, &self.server, &Node::log(self.dir()))
+        wait_until_ready(ready::AMQP, self.node.amqp, &self.server, &self.node.log(self.dir()))
     }
 
     fn kill_all(&self) {
@@ -181,6 +200,14 @@ impl RabbitMq {
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The port mapper that the nodes of a cluster share.
+#[derive(Debug)]
+pub(super) struct Mapper {
+    /// Where its pid file is.
+    pub(super) dir: PathBuf,
+    pub(super) port: u16,
 }
 
 impl Drop for RabbitMq {

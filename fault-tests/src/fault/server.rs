@@ -1,0 +1,90 @@
+//! Servers that are in need, or in the hands of an operator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use redis::{Cmd, FromRedisValue};
+use swarrot_conformance::brokers::{RabbitMq, Redis};
+use tokio::task::block_in_place;
+
+use super::Stage;
+use crate::ledger;
+use crate::target::{Servers, Target};
+
+const IN_NEED: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(4);
+
+pub(super) async fn close_connections(stage: &mut Stage<'_>) -> Result<()> {
+    block_in_place(|| rabbitmq(stage.target)?.ctl(&["close_all_connections", "a fault"]).map(drop).map_err(Into::into))
+}
+
+pub(super) async fn run_out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
+    if stage.target.backend.is_amqp() {
+        block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(true).map_err(anyhow::Error::from))?;
+        stage.crew.pass(IN_NEED).await?;
+        return block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(false).map_err(Into::into));
+    }
+    let servers = redis_servers(stage.target)?;
+    for server in servers {
+        ask::<()>(&server.url(), "CONFIG SET maxmemory 1mb").await?;
+    }
+    stage.crew.pass(IN_NEED).await?;
+    for server in servers {
+        ask::<()>(&server.url(), "CONFIG SET maxmemory 0").await?;
+    }
+    Ok(())
+}
+
+/// The fault is over at once: to make the queue again is up to those who use it.
+pub(super) async fn delete_queue(stage: &mut Stage<'_>) -> Result<()> {
+    let broker = swarrot::connect(&stage.target.direct_url()).await?;
+    broker.delete(stage.queue).await?;
+    // What was sent before may have been in it.
+    stage.deleted.push(ledger::now());
+    broker.close().await?;
+    Ok(())
+}
+
+pub(super) async fn pause(stage: &mut Stage<'_>) -> Result<()> {
+    for server in redis_servers(stage.target)? {
+        ask::<()>(&server.url(), &format!("CLIENT PAUSE {} ALL", PAUSE.as_millis())).await?;
+    }
+    stage.crew.pass(PAUSE).await
+}
+
+pub(super) async fn flush_scripts(stage: &mut Stage<'_>) -> Result<()> {
+    for server in redis_servers(stage.target)? {
+        ask::<()>(&server.url(), "SCRIPT FLUSH SYNC").await?;
+    }
+    Ok(())
+}
+
+fn rabbitmq(target: &Target) -> Result<&RabbitMq> {
+    match &target.servers {
+        Servers::RabbitMq(node) => Ok(node),
+        Servers::Cluster(cluster) => cluster.nodes().first().context("the cluster has no nodes"),
+        Servers::Redis(_) | Servers::Sentinel(_) => bail!("this is not RabbitMQ"),
+    }
+}
+
+fn redis_servers(target: &Target) -> Result<&[Redis]> {
+    match &target.servers {
+        Servers::Redis(server) => Ok(std::slice::from_ref(server)),
+        Servers::Sentinel(group) => Ok(group.servers()),
+        Servers::RabbitMq(_) | Servers::Cluster(_) => bail!("this is not Redis"),
+    }
+}
+
+/// Runs a command of these words on a Redis server.
+///
+/// # Errors
+/// If the server does not answer, or not as expected.
+pub(super) async fn ask<T: FromRedisValue>(url: &str, words: &str) -> Result<T> {
+    let mut command = Cmd::new();
+    words.split(' ').for_each(|word| {
+        command.arg(word);
+    });
+    let client = redis::Client::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    command.query_async(&mut connection).await.with_context(|| format!("cannot run {words}"))
+}
