@@ -1,6 +1,6 @@
 //! What became of all messages, counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::books::{Books, Record};
@@ -47,12 +47,25 @@ impl Account {
             let waiting = leftovers.queue.get(id).copied().unwrap_or(0);
             account.count(id, kind, record, parked, waiting, deleted);
         }
-        let known: HashMap<_, _> = books.messages().map(|(id, ..)| (id, ())).collect();
-        for id in leftovers.parked.keys().chain(leftovers.queue.keys()).filter(|id| !known.contains_key(id.as_str())) {
+        let known: HashSet<_> = books.messages().map(|(id, ..)| id).collect();
+        for id in leftovers.parked.keys().chain(leftovers.queue.keys()).filter(|id| !known.contains(id.as_str())) {
             account.unexpected += 1;
             account.example(format!("{id} was never sent"));
         }
         account
+    }
+
+    /// Adds another one.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.confirmed += other.confirmed;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.deleted += other.deleted;
+        self.duplicated += other.duplicated;
+        self.parked += other.parked;
+        self.wrongly_parked += other.wrongly_parked;
+        self.unexpected += other.unexpected;
+        other.examples.iter().for_each(|text| self.example(text.clone()));
     }
 
     fn count(&mut self, id: &str, kind: Kind, record: &Record, parked: u32, waiting: u32, deleted: &[u64]) {

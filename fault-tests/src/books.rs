@@ -71,7 +71,8 @@ impl Books {
         Ok(())
     }
 
-    fn enter(&mut self, at: u64, deed: Deed, id: String) {
+    /// Notes one deed.
+    pub(crate) fn enter(&mut self, at: u64, deed: Deed, id: String) {
         let record = self.messages.entry(id).or_default();
         match deed {
             Deed::Sent => {
@@ -101,6 +102,11 @@ impl Books {
     pub(crate) fn outstanding(&self) -> usize {
         let waits = |(_, kind, record): &(&str, Kind, &Record)| record.confirmed.is_some() && !record.is_over(*kind);
         self.messages().filter(waits).count()
+    }
+
+    /// Whether a message that fails first has been handled in the end.
+    pub(crate) fn some_retry_is_done(&self) -> bool {
+        self.messages().any(|(_, kind, record)| kind == Kind::Twice && record.done > 0)
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum as _;
 
+use crate::cut_points::How;
 use crate::fault::Fault;
-use crate::plan::Plan;
+use crate::plan::{Plan, Schedule};
 use crate::report::{Report, Row};
 use crate::target::{Backend, Target};
-use crate::trial;
+use crate::{cut_points, trial};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Instead of each fault alone, all mixed for so many minutes
     #[arg(long)]
     minutes: Option<f64>,
+    /// How often each fault happens
+    #[arg(long, default_value_t = 3)]
+    times: usize,
     /// Where chance begins; without it, anywhere
     #[arg(long)]
     seed: Option<u64>,
@@ -43,6 +47,8 @@ enum Trial {
     UnderFire,
     /// Messages that end the process that handles them
     Poison,
+    /// Connections that end, or stall, behind each frame of a short life
+    CutPoints,
 }
 
 /// Runs what was asked for.
@@ -62,13 +68,17 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             continue;
         }
         println!("==> {}: starting the broker", backend.name());
-        let target = Target::start(*backend).await?;
+        let mut target = Target::start(*backend).await?;
         let version = version(&target).await?;
         for plan in plans {
             let row = one(&target, &version, &plan, dir, seed).await?;
             broken += usize::from(!row.is_as_promised());
             report.put(row);
             report.save()?;
+            if plan.leaves_delays_behind() {
+                drop(target);
+                target = Target::start(*backend).await?;
+            }
         }
     }
     if broken > 0 {
@@ -83,14 +93,18 @@ fn plans(args: &Args, backend: Backend) -> Vec<Plan> {
         return vec![Plan::mixed(backend, Duration::from_secs_f64(minutes * 60.0))];
     }
     let all = args.fault.is_empty() && args.trial.is_empty();
-    let faults = if all { Fault::all() } else { &args.fault };
-    let mut plans: Vec<_> = faults.iter().filter(|f| f.fits(backend)).map(|f| Plan::single(*f)).collect();
+    let faults: &[Fault] = if all { Fault::all() } else { &args.fault };
+    let mut plans: Vec<_> = faults.iter().filter(|f| f.fits(backend)).map(|f| Plan::single(*f, args.times)).collect();
     // Without a broker that counts, nothing ends a message that ends every worker.
     if (all || args.trial.contains(&Trial::Poison)) && backend.counts_deliveries() {
         plans.push(Plan::poison());
     }
     if all || args.trial.contains(&Trial::UnderFire) {
         plans.push(Plan::under_fire(backend));
+    }
+    if (all || args.trial.contains(&Trial::CutPoints)) && backend.has_proxy() && backend.is_single() {
+        plans.push(Plan::cut_points(How::Ended));
+        plans.push(Plan::cut_points(How::Frozen));
     }
     plans
 }
@@ -101,7 +115,11 @@ async fn one(target: &Target, version: &str, plan: &Plan, dir: &Path, seed: u64)
     // The same for the same trial, whichever others are run.
     let salt = name.bytes().fold(seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let mut rng = fastrand::Rng::with_seed(salt);
-    let findings = trial::run(target, plan, &dir.join(&name), &mut rng).await.with_context(|| name.clone())?;
+    let findings = match plan.faults {
+        Schedule::CutPoints(how) => cut_points::run(target, how, 1).await,
+        _ => trial::run(target, plan, &dir.join(&name), &mut rng).await,
+    };
+    let findings = findings.with_context(|| name.clone())?;
     println!("    {} in {:.0?}, {} faults", findings.account, findings.elapsed, findings.struck);
     let row = Row::new(target.backend, version, plan, seed, &findings);
     println!("    {}", row.summary());

@@ -4,6 +4,7 @@
 //! Each process notes what it did in a ledger, a file that only grows, and counts nothing before the note is on disk. In
 //! the end the director reads all ledgers, and the queues, and says what was lost and what came twice.
 
+mod cut_points;
 mod director;
 mod plan;
 mod report;

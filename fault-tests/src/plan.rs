@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::cut_points::How;
 use crate::fault::Fault;
 use crate::load::Mix;
 use crate::target::Backend;
@@ -30,6 +31,8 @@ pub(crate) enum Schedule {
     UntilHandled(Fault),
     /// Messages themselves are the fault.
     None,
+    /// Behind each frame of a short life, without other processes.
+    CutPoints(How),
 }
 
 /// The processes that publish.
@@ -62,16 +65,21 @@ const CALM: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(
 
 impl Plan {
     /// One fault, a few times, and all that it does to a busy queue.
-    pub(crate) fn single(fault: Fault) -> Self {
-        let faults = Schedule::Times(fault, 3);
+    pub(crate) fn single(fault: Fault, times: usize) -> Self {
+        let faults = Schedule::Times(fault, times);
         Self { name: fault.name(), faults, publishers: SOME, workers: FEW, calm: CALM }
     }
 
-    /// All faults that this backend can have, in any order, for so long. To delete the queue is left out: what is lost
-    /// then is not to be counted apart from what must not be.
+    /// Whether messages for a queue that is gone may be left in delay queues, where they hold up those of the next trial.
+    pub(crate) fn leaves_delays_behind(&self) -> bool {
+        matches!(self.faults, Schedule::Times(Fault::QueueDelete, _))
+    }
+
+    /// All faults that this backend can have, in any order, for so long. Those that delete a queue are left out: what is
+    /// lost then could not be told from what must not be.
     pub(crate) fn mixed(backend: Backend, time: Duration) -> Self {
         let faults = Fault::all().iter().copied();
-        let faults = faults.filter(|fault| fault.fits(backend) && *fault != Fault::QueueDelete).collect();
+        let faults = faults.filter(|fault| fault.fits(backend) && !fault.deletes()).collect();
         Self {
             name: format!("all mixed, {} min", time.as_secs().div_ceil(60)),
             faults: Schedule::Mixed(faults, time),
@@ -98,6 +106,15 @@ impl Plan {
         }
     }
 
+    /// A connection fails behind each frame of a short life.
+    pub(crate) fn cut_points(how: How) -> Self {
+        let name = match how {
+            How::Ended => "each frame, ended",
+            How::Frozen => "each frame, frozen",
+        };
+        Self { name: name.to_owned(), faults: Schedule::CutPoints(how), publishers: SOME, workers: FEW, calm: CALM }
+    }
+
     /// One message in five hundred ends the process that handles it.
     pub(crate) fn poison() -> Self {
         let mix = Mix { twice: 8, hopeless: 2, poison: NonZeroU32::new(500) };
@@ -105,7 +122,7 @@ impl Plan {
             name: "poison".to_owned(),
             faults: Schedule::None,
             publishers: Publishers { processes: 1, tasks: 1, count: Some(2000), mix, ..SOME },
-            workers: Workers { max_deliveries: 5, ..FEW },
+            workers: FEW,
             calm: CALM,
         }
     }

@@ -116,7 +116,7 @@ impl Row {
             notes.push(format!("**{} wrongly parked**", account.wrongly_parked));
         }
         let silence = match plan.faults {
-            Schedule::None => "-".to_owned(),
+            Schedule::None | Schedule::CutPoints(_) => "-".to_owned(),
             Schedule::UntilHandled(_) => format!("- / {}", seconds(findings.handle_silence)),
             _ => format!("{} / {}", seconds(findings.publish_silence), seconds(findings.handle_silence)),
         };
@@ -153,7 +153,7 @@ fn not_promised(backend: Backend, plan: &Plan) -> Option<&'static str> {
     let fails_over = match &plan.faults {
         Schedule::Times(fault, _) | Schedule::UntilHandled(fault) => *fault == crate::fault::Fault::Failover,
         Schedule::Mixed(..) => true,
-        Schedule::None => false,
+        Schedule::None | Schedule::CutPoints(_) => false,
     };
     (backend == Backend::RedisSentinel && fails_over).then_some("a master confirms before its replica has the message")
 }

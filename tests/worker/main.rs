@@ -8,4 +8,5 @@ mod limits;
 mod priority;
 mod stopping;
 mod support;
+mod suspects;
 mod unruly;

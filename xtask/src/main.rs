@@ -9,6 +9,7 @@ mod tidy;
 mod install;
 mod interrupt;
 mod python;
+mod rabbitmq4;
 mod steps;
 mod workspace;
 

@@ -15,8 +15,8 @@ use crate::topology::delay::Bucket;
 use crate::topology::{Desk, inspect};
 
 /// How old a quorum queue must be before a confirmation of its is to be trusted. RabbitMQ writes down the name of a new
-/// one a second late; a server that is killed before forgets its content (seen on 3.10).
-const RIPE: Duration = Duration::from_millis(1500);
+/// one a second late, or more where it is busy; a server that is killed before forgets its content (seen on 3.10).
+const RIPE: Duration = Duration::from_secs(3);
 /// Declarations at one time; each takes a channel.
 const AT_ONCE: usize = 16;
 /// Targets that are known to exist; beyond, they are looked up anew.
@@ -35,6 +35,8 @@ pub(super) struct Delays {
     declaring: FuturesUnordered<Declaring>,
     /// The messages that wait for a declaration.
     waiting: HashMap<Way, Vec<u64>>,
+    /// What is used in the place of delay queues that do not confirm.
+    replaced: HashMap<Bucket, Bucket>,
 }
 
 impl Delays {
@@ -45,6 +47,27 @@ impl Delays {
             targets: HashSet::new(),
             declaring: FuturesUnordered::new(),
             waiting: HashMap::new(),
+            replaced: HashMap::new(),
+        }
+    }
+
+    /// The one to use in the place of this one, if it is of no use.
+    pub(super) fn replacement(&self, bucket: &Bucket) -> Option<&Bucket> {
+        std::iter::successors(self.replaced.get(bucket), |next| self.replaced.get(next)).last()
+    }
+
+    /// Uses this one no more: the server works, and does not confirm what is published to it.
+    pub(super) fn replace(&mut self, bucket: &Bucket) {
+        if self.wiring.remembered.is_passive() || self.replaced.contains_key(bucket) {
+            return;
+        }
+        if let Some(next) = bucket.replacement() {
+            tracing::warn!(
+                queue = bucket.name(),
+                replacement = next.name(),
+                "a delay queue does not confirm, and is used no more: delete it if it has no leader"
+            );
+            self.replaced.insert(bucket.clone(), next);
         }
     }
 

@@ -24,6 +24,8 @@ const WINDOW: usize = 1024;
 /// How long to wait before a refused message is sent again, at first and at most.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// How long a delay queue may take to confirm. A connection that is dead has been found out by then.
+const UNHEARD: Duration = Duration::from_secs(15);
 /// Messages that were given up on while others were confirmed, and still take up room in the window.
 const ABANDONED: usize = WINDOW / 4;
 
@@ -209,9 +211,12 @@ impl Task {
                 }
                 continue;
             }
-            let exchange = match &entry.bucket {
+            let exchange = match &mut entry.bucket {
                 None => self.wiring.exchange.clone(),
                 Some(bucket) => {
+                    if let Some(replacement) = self.delays.replacement(bucket) {
+                        bucket.clone_from(replacement);
+                    }
                     let target = entry.routing_key.as_str();
                     if !self.delays.are_there(bucket, target) {
                         if !self.delays.begin(bucket, target, id) {
@@ -392,6 +397,14 @@ impl Task {
                     entry.answer.give(Ok(()));
                 }
                 continue;
+            }
+            let unheard = match entry.stage {
+                Stage::Flying => entry.sent_at.is_some_and(|at| now.duration_since(at) >= UNHEARD),
+                Stage::Refused => entry.refusals > 0,
+                _ => false,
+            };
+            if let Some(bucket) = entry.bucket.as_ref().filter(|_| unheard && !blocked) {
+                self.delays.replace(bucket);
             }
             if entry.stage == Stage::Flying {
                 self.abandoned += 1;

@@ -145,8 +145,9 @@ impl RabbitMq {
     /// # Errors
     /// What it says, if it fails.
     pub fn ctl(&self, args: &[&str]) -> Result<String, BrokerError> {
-        let mut command = Command::new(&self.programs.ctl);
-        clear_env(&mut command).envs(self.node.env(self.dir())).arg("--quiet").args(args);
+        let (ctl, before) = self.programs.call(&self.programs.ctl);
+        let mut command = Command::new(ctl);
+        clear_env(&mut command).envs(self.node.env(self.dir())).args(before).arg("--quiet").args(args);
         command.current_dir(self.dir()).stdin(Stdio::null());
         let output = command.output().map_err(BrokerError::io("run rabbitmqctl"))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -181,14 +182,16 @@ impl RabbitMq {
         if self.mapper.is_alive() {
             return Ok(());
         }
-        let args = ["-port", &self.node.epmd.to_string(), "-address", "127.0.0.1"].map(Into::into);
-        self.mapper.spawn(&self.programs.epmd, &args, &self.node.env(self.dir()))
+        let (mapper, mut args) = self.programs.call(&self.programs.epmd);
+        args.extend(["-port", &self.node.epmd.to_string(), "-address", "127.0.0.1"].map(Into::into));
+        self.mapper.spawn(mapper, &args, &self.node.env(self.dir()))
     }
 
     fn up(&self) -> Result<(), BrokerError> {
         self.start_mapper()?;
         let env = self.node.env(self.dir());
-        self.server.spawn(&self.programs.server, &[], &env)?;
+        let (server, args) = self.programs.call(&self.programs.server);
+        self.server.spawn(server, &args, &env)?;
         wait_until_ready(ready::AMQP, self.node.amqp, &self.server, &self.node.log(self.dir()))
     }
 

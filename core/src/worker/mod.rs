@@ -13,6 +13,7 @@ mod settle;
 mod shared;
 mod signals;
 mod slots;
+mod turns;
 mod work;
 
 use std::future::Future;
@@ -151,6 +152,9 @@ impl<L> Worker<L> {
 
     /// Parks a message, without running its handler, once the broker has delivered it more often than this: 20, unless told
     /// otherwise; `None` never does. It ends the loop of a message that kills its worker, where the broker counts.
+    ///
+    /// A message that was delivered more than half as often is suspect: its handler runs alone, for half a minute at most,
+    /// so that what is handled beside it is not counted with it again and again.
     pub fn max_deliveries(mut self, deliveries: impl Into<Option<u32>>) -> Self {
         self.settings.max_deliveries = deliveries.into();
         self

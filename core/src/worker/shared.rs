@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::counters::Counters;
 use super::in_flight::InFlight;
 use super::report::StopReason;
+use super::turns::Turns;
 use crate::contract::MessageProvider;
 use crate::error::Error;
 
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) concurrency: watch::Sender<usize>,
     /// One table for each loop.
     pub(super) in_flight: Mutex<Vec<Arc<InFlight>>>,
+    pub(super) turns: Turns,
     /// Deliveries whose handlers were started, or that were refused.
     admitted: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -60,6 +62,7 @@ impl Shared {
             counters: Counters::default(),
             concurrency: watch::Sender::new(1),
             in_flight: Mutex::default(),
+            turns: Turns::default(),
             admitted: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Running),
             state: Mutex::default(),

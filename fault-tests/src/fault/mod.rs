@@ -38,6 +38,10 @@ pub(crate) enum Fault {
     MemoryAlarm,
     /// The operator deletes the queue; workers make it again
     QueueDelete,
+    /// The operator deletes the dead-letter queue, and makes it again after eight seconds
+    DeadDelete,
+    /// The dead-letter queue is full and refuses what is parked, for eight seconds
+    DeadFull,
     /// The server answers nobody for four seconds (`CLIENT PAUSE`)
     ClientPause,
     /// The server forgets its scripts (`SCRIPT FLUSH`)
@@ -61,9 +65,14 @@ impl Fault {
             Self::Failover => backend == Backend::RedisSentinel,
             Self::Cut | Self::CutHalf | Self::Freeze | Self::Slow => backend.has_proxy(),
             Self::WorkerKill | Self::WorkerStop | Self::MemoryAlarm | Self::QueueDelete => true,
-            Self::CloseConnections => backend.is_amqp(),
+            Self::CloseConnections | Self::DeadDelete | Self::DeadFull => backend.is_amqp(),
             Self::ClientPause | Self::ScriptFlush => !backend.is_amqp(),
         }
+    }
+
+    /// Whether messages are gone with it, by the operator's will.
+    pub(crate) fn deletes(self) -> bool {
+        matches!(self, Self::QueueDelete | Self::DeadDelete)
     }
 
     /// Makes it happen, and returns when it is over.
@@ -84,6 +93,8 @@ impl Fault {
             Self::CloseConnections => server::close_connections(stage).await,
             Self::MemoryAlarm => server::run_out_of_memory(stage).await,
             Self::QueueDelete => server::delete_queue(stage).await,
+            Self::DeadDelete => server::delete_dead_letters(stage).await,
+            Self::DeadFull => server::fill_dead_letters(stage).await,
             Self::ClientPause => server::pause(stage).await,
             Self::ScriptFlush => server::flush_scripts(stage).await,
         }

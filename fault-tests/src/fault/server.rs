@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use redis::{Cmd, FromRedisValue};
+use swarrot::message::names::dead_letter_queue;
 use swarrot_conformance::brokers::{RabbitMq, Redis};
 use tokio::task::block_in_place;
 
 use super::Stage;
 use crate::ledger;
+use crate::load::topology;
 use crate::target::{Servers, Target};
 
 const IN_NEED: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(4);
+const NO_PARKING: Duration = Duration::from_secs(8);
 
 pub(super) async fn close_connections(stage: &mut Stage<'_>) -> Result<()> {
     block_in_place(|| rabbitmq(stage.target)?.ctl(&["close_all_connections", "a fault"]).map(drop).map_err(Into::into))
@@ -43,6 +46,25 @@ pub(super) async fn delete_queue(stage: &mut Stage<'_>) -> Result<()> {
     stage.deleted.push(ledger::now());
     broker.close().await?;
     Ok(())
+}
+
+pub(super) async fn delete_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
+    let broker = swarrot::connect(&stage.target.direct_url()).await?;
+    broker.delete(&dead_letter_queue(stage.queue)).await?;
+    stage.deleted.push(ledger::now());
+    stage.crew.pass(NO_PARKING).await?;
+    broker.declare(&topology(stage.queue, stage.target.backend.keeping())).await?;
+    broker.close().await?;
+    Ok(())
+}
+
+pub(super) async fn fill_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
+    let pattern = format!("^{}$", dead_letter_queue(stage.queue).replace('.', "\\."));
+    let full = r#"{"max-length":1,"overflow":"reject-publish"}"#;
+    let policy = ["set_policy", "full", &pattern, full, "--apply-to", "queues"];
+    block_in_place(|| rabbitmq(stage.target)?.ctl(&policy).map_err(anyhow::Error::from))?;
+    stage.crew.pass(NO_PARKING).await?;
+    block_in_place(|| rabbitmq(stage.target)?.ctl(&["clear_policy", "full"]).map(drop).map_err(Into::into))
 }
 
 pub(super) async fn pause(stage: &mut Stage<'_>) -> Result<()> {
