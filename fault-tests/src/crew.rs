@@ -149,8 +149,8 @@ impl Crew {
     /// # Errors
     /// If it does not end, or not well.
     pub(crate) async fn stop_worker(&mut self, index: usize, most: Duration) -> Result<()> {
-        let ended = self.workers[index].stop(most).await;
-        if let Err(error) = ended {
+        self.workers[index].signal(Signal::TERM);
+        if let Err(error) = self.workers[index].ended(most).await {
             self.problems.push(format!("{error:#}"));
         }
         self.start_again(index)
@@ -213,7 +213,7 @@ impl Crew {
         let mut workers = std::mem::take(&mut self.workers);
         workers.iter().for_each(|worker| worker.signal(Signal::TERM));
         for worker in &mut workers {
-            if let Err(error) = worker.stop(most).await {
+            if let Err(error) = worker.ended(most).await {
                 self.problems.push(format!("{error:#}"));
             }
         }
@@ -263,8 +263,8 @@ impl Member {
         self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
     }
 
-    async fn stop(&mut self, most: Duration) -> Result<ExitStatus> {
-        self.signal(Signal::TERM);
+    /// Waits for the end after SIGTERM.
+    async fn ended(&mut self, most: Duration) -> Result<ExitStatus> {
         let Ok(status) = timeout(most, self.child.wait()).await else {
             self.child.kill().await?;
             bail!("{} did not end within {most:?} of SIGTERM", self.title());

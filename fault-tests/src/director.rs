@@ -73,8 +73,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         for plan in plans {
             let row = one(&target, &version, &plan, dir, seed).await?;
             broken += usize::from(!row.is_as_promised());
-            report.put(row);
-            report.save()?;
+            report.put(row)?;
             if plan.leaves_delays_behind() {
                 drop(target);
                 target = Target::start(*backend).await?;

@@ -65,19 +65,21 @@ impl Report {
         })
     }
 
-    /// Adds a row, in the place of the one of an earlier run.
-    pub(crate) fn put(&mut self, row: Row) {
+    /// Adds a row, in the place of the one of an earlier run, and writes the file. Rows that other runs have added meanwhile
+    /// stay.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub(crate) fn put(&mut self, row: Row) -> Result<()> {
+        *self = Self::load(&self.path)?;
         match self.rows.iter_mut().find(|old| old[..KEY] == row.cells[..KEY]) {
             Some(old) => *old = row.cells,
             None => self.rows.push(row.cells),
         }
+        self.save()
     }
 
-    /// Writes the file.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub(crate) fn save(&self) -> Result<()> {
+    fn save(&self) -> Result<()> {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
         let head = line(&HEAD.map(str::to_owned));
         let rule = format!("|{}\n", "---|".repeat(HEAD.len()));
@@ -218,12 +220,10 @@ mod tests {
         let path = dir.path().join("report.md");
         fs::write(&path, "before\n").expect("written");
         let mut report = Report::load(&path).expect("read");
-        report.put(row("cut", "0"));
-        report.put(row("freeze", "0"));
-        report.save().expect("written");
-        let mut report = Report::load(&path).expect("read");
-        report.put(row("cut", "7"));
-        report.save().expect("written");
+        let mut other = Report::load(&path).expect("read");
+        report.put(row("cut", "0")).expect("written");
+        other.put(row("freeze", "0")).expect("written");
+        report.put(row("cut", "7")).expect("written");
         let report = Report::load(&path).expect("read");
         let lost: Vec<_> = report.rows.iter().map(|row| (row[2].as_str(), row[LOST].as_str())).collect();
         assert_eq!(lost, [("cut", "7"), ("freeze", "0")]);

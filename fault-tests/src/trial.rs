@@ -183,11 +183,16 @@ async fn settle(crew: &mut Crew, patience: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Waits until nothing is in the queue or held by a worker any more: what ends its workers is parked then.
+/// Waits until nothing is in the queue and no handler has run for a while: what ends its workers is parked then.
 async fn wait_for_poison<F: Future<Output = Result<u64>>>(crew: &mut Crew, waiting: impl Fn() -> F) -> Result<()> {
     let end = Instant::now() + END;
-    while waiting().await? > 0 {
+    let (mut seen, mut since) = (0, Instant::now());
+    while since.elapsed() < QUIET {
         crew.pass(Duration::from_millis(500)).await?;
+        // While a worker dies and another starts, what it held is nowhere to be seen.
+        if waiting().await? > 0 || crew.books.handled_at.len() > seen {
+            (seen, since) = (crew.books.handled_at.len(), Instant::now());
+        }
         if Instant::now() > end {
             crew.problems.push(format!("{} messages are still in the queue after {END:?}", waiting().await?));
             break;

@@ -258,11 +258,8 @@ impl Task {
                 self.abandoned = self.abandoned.saturating_sub(1);
                 continue;
             };
-            let ripe = entry.bucket.as_ref().and_then(|bucket| {
-                // Once the delay is over the message is elsewhere.
-                let left = entry.sent_at.unwrap_or(now) + bucket.delay();
-                self.delays.ripe_at(bucket, now).map(|ripe| ripe.min(left))
-            });
+            // Even when the delay is over: a busy server passes a message on later, and forgets it with its queue until then.
+            let ripe = entry.bucket.as_ref().and_then(|bucket| self.delays.ripe_at(bucket, now));
             if let Some(ripe) = ripe.filter(|_| verdict == Verdict::Confirmed) {
                 entry.stage = Stage::Ripening;
                 self.ripening.insert((ripe, id));

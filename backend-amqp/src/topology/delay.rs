@@ -5,7 +5,7 @@
 //! the routing key they were published with: the name of the queue they are for. So one set of queues serves a whole
 //! virtual host, and since all messages of a queue live equally long, none waits behind a longer one.
 //!
-//! A server that is killed while such a queue is made can keep its name and never give it a leader again (seen on 3.10):
+//! A server that is killed while such a queue is made can keep its name and never give it a leader again (seen on 3.10 and 4.0):
 //! what is published to it is then never confirmed. Another one, `swarrot.delay.<ms>-2`, takes its place.
 //!
 //! The queues never expire, for an expiring queue takes its messages with it; and they dead-letter at least once, so that
@@ -77,11 +77,6 @@ impl Bucket {
     pub(crate) fn replacement(&self) -> Option<Self> {
         let generation = self.generation + 1;
         (generation < GENERATIONS).then(|| Self { generation, ..self.clone() })
-    }
-
-    /// How long it holds a message back.
-    pub(crate) fn delay(&self) -> Duration {
-        Duration::from_millis(self.milliseconds.into())
     }
 
     /// Whether what it holds goes straight to a queue.

@@ -79,7 +79,7 @@ impl RabbitMqCluster {
 
     fn wait_until_joined(&self) -> Result<(), BrokerError> {
         let deadline = Instant::now() + JOIN_WAIT;
-        let count = "length(rabbit_nodes:list_running()).";
+        let count = "length([node() | nodes()]).";
         loop {
             let running = self.nodes[0].ctl(&["eval", count])?;
             if running == NODES.to_string() {

@@ -11,7 +11,8 @@ use super::Stage;
 use super::server::ask;
 use crate::target::Servers;
 
-const FAILOVER: Duration = Duration::from_secs(60);
+/// A busy sentinel stops thinking for half a minute at a time.
+const FAILOVER: Duration = Duration::from_secs(150);
 
 pub(super) async fn kill(stage: &mut Stage<'_>) -> Result<()> {
     let down = Duration::from_millis(stage.rng.u64(0..2000));

@@ -60,11 +60,16 @@ pub(super) async fn delete_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
 
 pub(super) async fn fill_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
     let pattern = format!("^{}$", dead_letter_queue(stage.queue).replace('.', "\\."));
-    let full = r#"{"max-length":1,"overflow":"reject-publish"}"#;
-    let policy = ["set_policy", "full", &pattern, full, "--apply-to", "queues"];
-    block_in_place(|| rabbitmq(stage.target)?.ctl(&policy).map_err(anyhow::Error::from))?;
+    let target = stage.target;
+    let limit = |messages: u32| {
+        let policy = format!(r#"{{"max-length":{messages},"overflow":"reject-publish"}}"#);
+        let words = ["set_policy", "full", &pattern, &policy, "--apply-to", "queues"];
+        block_in_place(|| rabbitmq(target)?.ctl(&words).map(drop).map_err(anyhow::Error::from))
+    };
+    limit(1)?;
     stage.crew.pass(NO_PARKING).await?;
-    block_in_place(|| rabbitmq(stage.target)?.ctl(&["clear_policy", "full"]).map(drop).map_err(Into::into))
+    // To clear it would not do: a quorum queue without any limit does not tell publishers that it takes messages again.
+    limit(10_000_000)
 }
 
 pub(super) async fn pause(stage: &mut Stage<'_>) -> Result<()> {
