@@ -67,7 +67,9 @@ impl Books {
             }
         }
         lines.sort_by_key(|(at, ..)| *at);
-        lines.into_iter().for_each(|(at, deed, id)| self.enter(at, deed, id));
+        for (at, deed, id) in lines {
+            self.enter(at, deed, id);
+        }
         Ok(())
     }
 

@@ -211,7 +211,9 @@ impl Crew {
     /// If a ledger cannot be read.
     pub(crate) async fn end_workers(&mut self, most: Duration) -> Result<()> {
         let mut workers = std::mem::take(&mut self.workers);
-        workers.iter().for_each(|worker| worker.signal(Signal::TERM));
+        for worker in &workers {
+            worker.signal(Signal::TERM);
+        }
         for worker in &mut workers {
             if let Err(error) = worker.ended(most).await {
                 self.problems.push(format!("{error:#}"));
@@ -283,7 +285,7 @@ impl Member {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.split_whitespace().next()?.parse::<u64>().ok()
         };
-        let log = fs::read(&self.log).unwrap_or_default();
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
         Some(Sample {
             role: self.role,
             name: self.name.clone(),
@@ -291,7 +293,7 @@ impl Member {
             memory: number("VmRSS:")?,
             threads: number("Threads:")?,
             files: fs::read_dir(folder.join("fd")).ok()?.count() as u64,
-            log_lines: log.iter().filter(|byte| **byte == b'\n').count() as u64,
+            log_lines: log.lines().count() as u64,
         })
     }
 }

@@ -83,7 +83,7 @@ impl Ledger {
     /// Notes a deed for each of these messages; it is on disk on return.
     pub(crate) async fn note(&self, deed: Deed, ids: impl IntoIterator<Item = &str>) {
         let now = now();
-        let text: String = ids.into_iter().map(|id| format!("{now} {deed} {id}\n")).collect();
+        let text = ids.into_iter().fold(String::new(), |text, id| text + &format!("{now} {deed} {id}\n"));
         let (on_disk, written) = oneshot::channel();
         // If the writer is gone, so is this process.
         if self.0.send(Lines { text, on_disk }).await.is_ok() {

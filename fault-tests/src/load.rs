@@ -55,7 +55,7 @@ pub(crate) struct Mix {
 }
 
 impl Mix {
-    pub(crate) fn kind_of(&self, number: u32, rng: &mut fastrand::Rng) -> Kind {
+    pub(crate) fn kind_of(self, number: u32, rng: &mut fastrand::Rng) -> Kind {
         if self.poison.is_some_and(|each| number % each == each.get() / 2) {
             return Kind::Poison;
         }

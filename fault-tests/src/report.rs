@@ -174,9 +174,9 @@ fn resources(samples: &[Sample]) -> String {
         let late = most(|life| median(&life[life.len() * 3 / 4..], |sample| sample.memory));
         let threads = most(|life| life.iter().map(|sample| sample.threads).max());
         let files = most(|life| life.iter().map(|sample| sample.files).max());
-        let lines = most(|life| life.windows(2).map(|two| two[1].log_lines.saturating_sub(two[0].log_lines)).max());
+        let logged = most(|life| life.windows(2).map(|two| two[1].log_lines.saturating_sub(two[0].log_lines)).max());
         format!(
-            "{name}: memory {} → {} MiB, threads ≤ {threads}, files ≤ {files}, log ≤ {lines} lines/s",
+            "{name}: memory {} → {} MiB, threads ≤ {threads}, files ≤ {files}, log ≤ {logged} lines/s",
             early >> 10,
             late >> 10
         )

@@ -158,7 +158,7 @@ async fn one(stage: &mut Stage<'_>, fault: Fault, plan: &Plan, calms: &mut Vec<C
     stage.struck += 1;
     let well = ledger::now();
     let (least, most) = plan.calm;
-    let calm = least + (most - least).mul_f64(stage.rng.f64());
+    let calm = least + most.saturating_sub(least).mul_f64(stage.rng.f64());
     if plan.publishers.count.is_none() {
         // What is sent from now on has to go through.
         let through = stage.crew.until(SILENCE, |crew| crew.books.newest_handled > well).await?;

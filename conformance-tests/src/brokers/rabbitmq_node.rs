@@ -63,7 +63,7 @@ impl Node {
 
     /// The same in this place of a cluster whose nodes share a port mapper.
     pub(super) fn in_cluster(self, place: u16, epmd: u16) -> Self {
-        Self { place, epmd, ..self }
+        Self { epmd, place, ..self }
     }
 
     /// A node that is alone has a port mapper of its own, so that one name does for all of these.

@@ -23,8 +23,8 @@ pub(super) async fn kill(stage: &mut Stage<'_>) -> Result<()> {
     })?;
     stage.crew.pass(down).await?;
     match &stage.target.servers {
-        Servers::RabbitMq(node) => stage.meanwhile(|| node.restart()).await,
-        Servers::Redis(server) => stage.meanwhile(|| server.restart()).await,
+        Servers::RabbitMq(node) => stage.meanwhile(|| node.restart()),
+        Servers::Redis(server) => stage.meanwhile(|| server.restart()),
         Servers::Cluster(_) | Servers::Sentinel(_) => bail!("there is no single server"),
     }
 }
@@ -34,7 +34,7 @@ pub(super) async fn kill_next_node(stage: &mut Stage<'_>) -> Result<()> {
     let node = &cluster.nodes()[stage.struck % cluster.nodes().len()];
     block_in_place(|| node.kill())?;
     stage.crew.pass(Duration::from_secs(3)).await?;
-    stage.meanwhile(|| node.restart()).await
+    stage.meanwhile(|| node.restart())
 }
 
 /// The fault is over when the replica is the master and the dead one is back.
@@ -81,7 +81,7 @@ async fn role(server: &Redis) -> Result<String> {
 
 impl Stage<'_> {
     /// Starts a broker, while the processes are looked after.
-    async fn meanwhile(&mut self, start: impl FnOnce() -> Result<(), BrokerError> + Send) -> Result<()> {
+    fn meanwhile(&mut self, start: impl FnOnce() -> Result<(), BrokerError> + Send) -> Result<()> {
         let crew = &mut *self.crew;
         let (done, mut over) = tokio::sync::oneshot::channel();
         std::thread::scope(|scope| {

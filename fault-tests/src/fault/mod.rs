@@ -90,7 +90,7 @@ impl Fault {
             Self::Slow => network::slow(stage).await,
             Self::WorkerKill => worker::kill(stage).await,
             Self::WorkerStop => worker::stop(stage).await,
-            Self::CloseConnections => server::close_connections(stage).await,
+            Self::CloseConnections => server::close_connections(stage),
             Self::MemoryAlarm => server::run_out_of_memory(stage).await,
             Self::QueueDelete => server::delete_queue(stage).await,
             Self::DeadDelete => server::delete_dead_letters(stage).await,

@@ -43,7 +43,9 @@ pub(super) async fn freeze(stage: &mut Stage<'_>) -> Result<()> {
     // Both ways, or only one of them.
     let ways = [&WAYS[..], &WAYS[..1], &WAYS[1..]][stage.struck % 3];
     for proxy in &stage.target.proxies {
-        ways.iter().for_each(|way| proxy.freeze(*way));
+        for way in ways {
+            proxy.freeze(*way);
+        }
     }
     stage.crew.pass(LONG).await?;
     stage.target.proxies.iter().for_each(swarrot_conformance::proxy::Proxy::thaw);

@@ -17,7 +17,7 @@ const IN_NEED: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(4);
 const NO_PARKING: Duration = Duration::from_secs(8);
 
-pub(super) async fn close_connections(stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn close_connections(stage: &Stage<'_>) -> Result<()> {
     block_in_place(|| rabbitmq(stage.target)?.ctl(&["close_all_connections", "a fault"]).map(drop).map_err(Into::into))
 }
 
