@@ -14,6 +14,7 @@ use super::counters::Counters;
 use super::held::Held;
 use super::in_flight::InFlight;
 use super::report::StopReason;
+use super::turns::Turns;
 use crate::contract::MessageProvider;
 use crate::error::Error;
 
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     prefetch: Mutex<Option<NonZeroU16>>,
     /// One table for each loop.
     pub(super) in_flight: Mutex<Vec<Arc<InFlight>>>,
+    pub(super) turns: Turns,
     /// Deliveries whose handlers were started, or that were refused.
     admitted: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -76,6 +78,7 @@ impl Shared {
             held: Held::default(),
             prefetch: Mutex::default(),
             in_flight: Mutex::default(),
+            turns: Turns::default(),
             admitted: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Running),
             state: Mutex::default(),
