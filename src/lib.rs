@@ -39,7 +39,10 @@
 //! # Where to find what
 //! - [`connect`]: from a URL to a [`Broker`], which makes providers and publishers.
 //! - [`Worker`]: receives, handles, settles; its limits and how it stops.
-//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
+//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return; [`debugging_handlers`]: what the compiler
+//!   means when it refuses one.
+//! - [`Router`]: a handler for each kind of message; [`Batch`]: many messages in one call.
+//! - [`Requester`] and [`reply`]: questions and answers over queues.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
 //! - [`publishing`]: what wraps a publisher, and publishers for tests.
 //! - [`gate`]: what holds a worker back before it fetches, such as [`gate::RateLimit`].
@@ -57,6 +60,7 @@
 //! | `opentelemetry` | no | [`layer::Trace`] sets the parents of OpenTelemetry's spans and hands its context on with published messages |
 //! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
 //! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
+//! | `tower` | no | layers and services of tower's around handlers, and handlers as services |
 
 mod connect;
 pub mod prelude;
@@ -70,6 +74,9 @@ pub use swarrot_amqp as amqp;
 pub use swarrot_memory as memory;
 #[cfg(feature = "redis")]
 pub use swarrot_redis as redis;
+
+#[doc = include_str!("../docs/debugging-handlers.md")]
+pub mod debugging_handlers {}
 
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "json"))]

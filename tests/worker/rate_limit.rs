@@ -256,7 +256,7 @@ async fn what_is_refused_was_not_handled() {
     let bench = Bench::new().await;
     bench.fill(6).await;
     let gate = Arc::new(Counting::default());
-    let worker = bench.worker().await.concurrency(6).max_deliveries(0).gate(Arc::clone(&gate)).stop_when_empty();
+    let worker = bench.worker().await.concurrency(6).crash_limit(0).gate(Arc::clone(&gate)).stop_when_empty();
     let report = worker.run(async || {}).await.unwrap();
     assert!(matches!(report.stopped, StopReason::Empty));
     assert_eq!((report.counts.rejected, gate.sums()), (6, [0, 6, 0, 6]));

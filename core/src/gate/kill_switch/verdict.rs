@@ -1,6 +1,7 @@
 //! What a handled delivery says about the world around.
 
-use crate::error::{BoxError, Permanent};
+use crate::error::BoxError;
+use crate::marks::Permanent;
 use crate::outcome::Outcome;
 
 /// What a handled delivery says about what its handler depends on.
