@@ -57,11 +57,14 @@
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
 //! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
+//! | `tower` | no | layers and services of tower's around handlers, and handlers as services |
 //! | `opentelemetry` | no | [`layer::Trace`] sets the parents of OpenTelemetry's spans and hands its context on with published messages |
 //! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
 //! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
-//! | `tower` | no | layers and services of tower's around handlers, and handlers as services |
+//! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
 
+#[cfg(feature = "config")]
+pub mod config;
 mod connect;
 pub mod prelude;
 

@@ -37,10 +37,18 @@ impl RedisDedupStore {
     /// # Cancel safety
     /// Dropping the future ends the attempt.
     pub async fn connect(url: &BrokerUrl) -> Result<Self> {
-        let named = |error: Error| error.with_operation("connect");
-        let store = Self::new(Arc::new(Config::parse(url).map_err(named)?));
+        let store = Self::lazy(url)?;
         let answer: Result<String> = store.link.ask_any(&cmd("PING")).await;
-        answer.map(|_| store).map_err(named)
+        answer.map(|_| store).map_err(|error| error.with_operation("connect"))
+    }
+
+    /// A store that connects when it is first used.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](swarrot_core::ErrorKind::InvalidInput) for a URL that is none of Redis.
+    pub fn lazy(url: &BrokerUrl) -> Result<Self> {
+        let named = |error: Error| error.with_operation("connect");
+        Ok(Self::new(Arc::new(Config::parse(url).map_err(named)?)))
     }
 
     fn new(config: Arc<Config>) -> Self {

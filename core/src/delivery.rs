@@ -16,8 +16,8 @@ use crate::receipt::Receipt;
 #[derive(Clone, Debug)]
 pub struct Delivery {
     shared: Arc<Shared>,
-    system: &'static str,
     receipt: Receipt,
+    system: &'static str,
     extensions: Extensions,
 }
 
@@ -44,7 +44,7 @@ impl Delivery {
             redelivered: false,
             count: None,
         };
-        Self { shared: Arc::new(shared), system: "", receipt, extensions: Extensions::default() }
+        Self { shared: Arc::new(shared), receipt, system: "", extensions: Extensions::default() }
     }
 
     /// Says how the message was routed. A retried message keeps what its headers say about its first publishing.

@@ -5,8 +5,7 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`Router`], [`Batch`], [`layer`], [`gate`], [`Worker`], [`Supervisor`],
-//!    [`publishing`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`Router`], [`Batch`], [`layer`], [`gate`], [`Worker`], [`Supervisor`], [`publishing`].
 
 pub mod message;
 
@@ -26,13 +25,13 @@ pub mod topology;
 mod batch;
 mod handler;
 pub mod layer;
-pub mod publishing;
 mod request;
 mod router;
 #[cfg(feature = "tower")]
 pub mod tower;
 
 pub mod gate;
+pub mod publishing;
 mod supervisor;
 mod worker;
 

@@ -4,6 +4,7 @@
 //! `Metrics` wrap publishers too. Which belongs where is told by `docs/layers.md` in the repository.
 
 mod before_after;
+mod boxed;
 mod catch_panic;
 mod deduplicate;
 mod destination;
@@ -20,6 +21,7 @@ mod timeout;
 mod trace;
 
 pub use self::before_after::{BeforeAfter, BeforeAfterHandler, BeforeFailed, NoAfter, NoBefore};
+pub use self::boxed::{BoxHandler, BoxLayer, BoxStack};
 pub use self::catch_panic::{CatchPanic, Panicked};
 pub use self::deduplicate::{
     Claim, DedupStore, Deduplicate, DeduplicateHandler, MemoryDedupStore, OnStoreError, Owner,

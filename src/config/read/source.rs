@@ -1,0 +1,111 @@
+//! The text of a file, and the mistakes found in it.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use toml::de::{DeTable, DeValue};
+
+use super::super::error::Problem;
+use super::super::registry::Known;
+use super::variables::Variables;
+
+/// A text and where it is from.
+pub(in crate::config) struct Source {
+    file: Option<PathBuf>,
+    text: String,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
+}
+
+/// What is known while a file is read.
+pub(in crate::config) struct Reading<'a> {
+    pub(in crate::config) source: &'a Source,
+    pub(in crate::config) variables: &'a Variables,
+    pub(in crate::config) known: &'a Known,
+    /// What else may be referred to by its name.
+    pub(in crate::config) names: Names<'a>,
+    problems: RefCell<Vec<Problem>>,
+    seen: RefCell<BTreeSet<String>>,
+}
+
+/// Names that the file gives.
+#[derive(Default)]
+pub(in crate::config) struct Names<'a> {
+    pub(in crate::config) brokers: Vec<&'a str>,
+    pub(in crate::config) gates: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// Those in a file.
+    pub(in crate::config) fn of(root: &'a DeValue<'a>) -> Self {
+        let names = |table: &str| match root.get(table).map(toml::Spanned::get_ref) {
+            Some(DeValue::Table(entries)) => entries.keys().map(|name| name.get_ref().as_ref()).collect(),
+            _ => Vec::new(),
+        };
+        Self { brokers: names("brokers"), gates: names("gates") }
+    }
+}
+
+impl<'a> Reading<'a> {
+    pub(in crate::config) fn new(source: &'a Source, variables: &'a Variables, known: &'a Known) -> Self {
+        Self {
+            source,
+            variables,
+            known,
+            names: Names::default(),
+            problems: RefCell::default(),
+            seen: RefCell::default(),
+        }
+    }
+
+    /// The text as TOML, unless it is none; then all mistakes are noted, one for each line.
+    pub(in crate::config) fn parse(&self) -> Option<toml::Spanned<DeTable<'a>>> {
+        let (table, errors) = DeTable::parse_recoverable(&self.source.text);
+        let mut last_line = 0;
+        for error in &errors {
+            let problem = self.source.problem(error.span().unwrap_or(0..0), syntax(error.message()));
+            // What follows in a line is most often no mistake of its own.
+            if problem.line != last_line {
+                last_line = problem.line;
+                self.problems.borrow_mut().push(problem);
+            }
+        }
+        errors.is_empty().then_some(table)
+    }
+
+    /// Notes a mistake.
+    pub(in crate::config) fn refuse(&self, at: Range<usize>, message: impl Into<String>) {
+        self.problems.borrow_mut().push(self.source.problem(at, message.into()));
+    }
+
+    /// Notes that this key is there.
+    pub(super) fn see(&self, options: &str, key: &str) {
+        self.seen.borrow_mut().insert(format!("{options}.{key}"));
+    }
+
+    pub(in crate::config) fn finish(self) -> (Vec<Problem>, BTreeSet<String>) {
+        (self.problems.into_inner(), self.seen.into_inner())
+    }
+}
+
+impl Source {
+    /// Without the mark that some editors put before a text.
+    pub(in crate::config) fn new(file: Option<PathBuf>, text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, lines }
+    }
+
+    fn problem(&self, at: Range<usize>, message: String) -> Problem {
+        let line = self.lines.partition_point(|start| *start <= at.start);
+        let before = self.text.get(self.lines[line - 1]..at.start).unwrap_or_default();
+        Problem { file: self.file.clone(), line, column: before.chars().count() + 1, message }
+    }
+}
+
+/// The parser's words in one line. They are its own alone, with nothing of the text.
+fn syntax(message: &str) -> String {
+    format!("not TOML: {}", message.replace('\n', " "))
+}
