@@ -57,7 +57,6 @@ use crate::publishing::PublisherLayer;
 /// // And on the other side: Worker::new(provider).layer(Trace::new())
 /// ```
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(not(feature = "opentelemetry"), expect(dead_code, reason = "all its options are OpenTelemetry's"))]
 pub struct Trace {
     child: bool,
     creates: bool,
