@@ -1,11 +1,12 @@
 //! Properties that every message of an application has.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::PublisherLayer;
+use crate::clock::unix_time;
 use crate::contract::{Capabilities, MessagePublisher, Outgoing};
 use crate::error::Result;
 use crate::message::Message;
@@ -113,8 +114,7 @@ impl MessagePublisher for WithDefaults {
     }
 
     async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<()>> {
-        let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let now = self.defaults.timestamp.then(since_1970);
+        let now = self.defaults.timestamp.then(unix_time);
         let mut batch = batch.to_vec();
         for outgoing in batch.iter_mut().filter(|outgoing| !outgoing.is_trusted()) {
             self.defaults.apply(&mut outgoing.message, now);
