@@ -39,8 +39,12 @@
 //! # Where to find what
 //! - [`connect`]: from a URL to a [`Broker`], which makes providers and publishers.
 //! - [`Worker`]: receives, handles, settles; its limits and how it stops.
-//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
+//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return; [`debugging_handlers`]: what the compiler
+//!   means when it refuses one.
+//! - [`Router`]: a handler for each kind of message; [`Batch`]: many messages in one call.
+//! - [`Requester`] and [`reply`]: questions and answers over queues.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
+//! - [`publishing`]: what wraps a publisher, and publishers for tests.
 //! - [`gate`]: what holds a worker back before it fetches, such as [`gate::RateLimit`].
 //! - [`Supervisor`]: several workers, restarted when they fail, stopped together.
 //! - [`topology`]: exchanges, queues, bindings.
@@ -53,6 +57,10 @@
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
 //! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
+//! | `tower` | no | layers and services of tower's around handlers, and handlers as services |
+//! | `opentelemetry` | no | [`layer::Trace`] sets the parents of OpenTelemetry's spans and hands its context on with published messages |
+//! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
+//! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
 //! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
 
 #[cfg(feature = "config")]
@@ -70,7 +78,15 @@ pub use swarrot_memory as memory;
 #[cfg(feature = "redis")]
 pub use swarrot_redis as redis;
 
+#[doc = include_str!("../docs/debugging-handlers.md")]
+pub mod debugging_handlers {}
+
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The examples of the page on observability compile.
+#[cfg(all(doctest, feature = "fingers-crossed", feature = "metrics"))]
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;

@@ -1,13 +1,15 @@
-//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `tidy`.
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `tidy`.
 
 mod brokers;
 mod ci;
+mod faults;
 mod test;
 mod tidy;
 
 mod install;
 mod interrupt;
 mod python;
+mod rabbitmq4;
 mod steps;
 mod workspace;
 
@@ -31,6 +33,8 @@ enum Command {
     /// Brokers for working by hand, kept in `.brokers/`
     #[command(subcommand)]
     Brokers(brokers::Command),
+    /// Breaks brokers, connections and processes, and counts what becomes of every message
+    Faults(faults::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
     /// Checks the conventions of this repository, and writes the generated table of the README
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Brokers(command) => brokers::run(&command),
+        Command::Faults(args) => faults::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     };

@@ -112,6 +112,7 @@ impl Intake {
                 if deliveries.is_empty() && self.shared.provider.connection() == ConnectionState::Connecting {
                     self.failing = probed;
                 } else {
+                    self.shared.counters.recoveries.add(u64::from(probed));
                     self.shared.received();
                     self.backoff.reset();
                 }

@@ -9,6 +9,8 @@ mod held;
 mod in_flight;
 mod intake;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod ready;
 mod report;
 mod settings;
@@ -16,6 +18,7 @@ mod settle;
 mod shared;
 mod signals;
 mod slots;
+mod turns;
 mod work;
 
 use std::future::Future;
@@ -37,7 +40,7 @@ use crate::delivery::Delivery;
 use crate::error::{BoxError, Result};
 use crate::extensions::Extensions;
 use crate::gate::Gate;
-use crate::handler::{Context, Handler, IntoHandler};
+use crate::handler::{Context, Handler, HandlerShape, IntoHandler};
 use crate::layer::CatchPanic;
 use crate::message::Limits;
 use crate::outcome::Outcome;
@@ -169,6 +172,9 @@ impl<L> Worker<L> {
     /// It looks before the handler runs, at the broker's count alone, which includes deliveries that never reached a handler:
     /// keep it well above the attempts that a message should have. Those are for [`Retry`](crate::layer::Retry) and
     /// [`MaxDeliveries`](crate::layer::MaxDeliveries), which look when a handler has failed.
+    ///
+    /// A message that was delivered more than half as often is suspect: its handler runs alone, for half a minute at most,
+    /// so that what is handled beside it is not counted with it again and again.
     pub fn crash_limit(mut self, deliveries: impl Into<Option<u32>>) -> Self {
         self.settings.crash_limit = deliveries.into();
         self
@@ -253,7 +259,7 @@ impl<L> Worker<L> {
     /// dropped, and a [`WorkerHandle`] keeps it alive.
     pub async fn run<H, Args>(self, handler: H) -> Result<Report, WorkerError>
     where
-        H: IntoHandler<Args>,
+        H: HandlerShape<Args> + IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
         let _ended = control::Ended(Arc::clone(&self.shared));
@@ -283,7 +289,7 @@ impl<L> Worker<L> {
         H: IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>>,
     {
-        let context = Context::new(self.states.clone(), self.handle());
+        let context = Context::of_worker(self.states.clone(), self.handle());
         let handler = handler.into_handler(&context)?;
         Ok(Arc::new(self.layer.layer(CatchPanic::new(handler))))
     }

@@ -1,0 +1,8 @@
+//! What can be seen of workers and publishers from outside: spans, traces, figures, logs. On the memory backend.
+
+mod fingers_crossed;
+mod metrics;
+mod otel;
+mod publishing;
+mod support;
+mod trace;
