@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use swarrot_core::topology::Topology;
 use swarrot_core::{
-    DeadLetter, Delivery, ErrorKind, Outcome, ProviderOptions, Receipt, SettleError, Settlement, message::names,
+    ConnectionState, DeadLetter, Delivery, ErrorKind, Outcome, ProviderOptions, Receipt, SettleError, Settlement,
+    message::names,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::run::{Case, Claim::DeadLetter as DeadLetters, Context, Fault::Cut, Need::Claimed, Need::Made, Setup, case};
 use crate::support::{
-    PATIENCE, ProviderActions as _, PublisherActions as _, acked_or_stale, bodies, reconnected, secs,
+    PATIENCE, ProviderActions as _, PublisherActions as _, acked_or_stale, bodies, ms, reconnected, secs,
 };
 
 const GROUP: &str = "settle";
@@ -165,6 +166,13 @@ async fn stale_settle_after_reconnect(cx: &Context) {
     publisher.send_bodies(&queue, ["first", "second"]).await;
     let before = provider.take(2).await;
     cx.faulty().cut().await.expect("cuts");
+    // Until it has noticed, what is settled goes out on the broken connection, and nobody can tell that it was in vain.
+    let noticed = async {
+        while provider.connection() == ConnectionState::Connected {
+            sleep(ms(20)).await;
+        }
+    };
+    timeout(PATIENCE, noticed).await.expect("the provider notices that its connection is gone");
     cx.faulty().heal().await.expect("heals");
     let receipts = before.iter().map(Delivery::receipt).collect::<Vec<_>>();
     let (_, stale) = acked_or_stale(&*provider, before).await;
