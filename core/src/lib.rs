@@ -18,6 +18,7 @@ mod settlement;
 
 mod contract;
 mod priority;
+mod sweep;
 pub mod topology;
 
 mod handler;
@@ -47,6 +48,7 @@ pub use self::priority::PriorityProvider;
 pub use self::receipt::Receipt;
 pub use self::secret::Secret;
 pub use self::settlement::{SettleError, Settlement};
+pub use self::sweep::Sweep;
 pub use self::url::BrokerUrl;
 pub use self::worker::{Counts, Health, HealthInFlight, Report, StopReason, Worker, WorkerError, WorkerHandle};
 
