@@ -2,6 +2,7 @@
 
 mod brokers;
 mod ci;
+mod pictures;
 mod test;
 mod tidy;
 
@@ -33,6 +34,8 @@ enum Command {
     Brokers(brokers::Command),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
+    /// Draws the README's pictures anew, from what the command prints
+    Pictures,
     /// Checks the conventions of this repository, and writes the generated table of the README
     Tidy(tidy::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Brokers(command) => brokers::run(&command),
         Command::Ci(args) => ci::run(&args),
+        Command::Pictures => pictures::run(),
         Command::Tidy(args) => tidy::run(&args),
     };
     match done {
