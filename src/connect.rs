@@ -21,16 +21,35 @@ use swarrot_core::{Broker, BrokerUrl, Error, ErrorKind, Result};
 /// # Cancel safety
 /// Dropping the future ends the attempt.
 pub async fn connect(url: &str) -> Result<Arc<dyn Broker>> {
-    let url: BrokerUrl = url.parse()?;
+    connect_to(&url.parse()?).await
+}
+
+/// As [`connect`], to a URL that is taken apart already.
+pub(crate) async fn connect_to(url: &BrokerUrl) -> Result<Arc<dyn Broker>> {
     match url.scheme.as_str() {
         #[cfg(feature = "memory")]
-        "memory" => Ok(Arc::new(swarrot_memory::MemoryBroker::connect(&url)?)),
+        "memory" => Ok(Arc::new(swarrot_memory::MemoryBroker::connect(url)?)),
         #[cfg(feature = "amqp")]
-        "amqp" | "amqps" => Ok(Arc::new(swarrot_amqp::AmqpBroker::connect(&url).await?)),
+        "amqp" | "amqps" => Ok(Arc::new(swarrot_amqp::AmqpBroker::connect(url).await?)),
         #[cfg(feature = "redis")]
-        scheme if is_redis(scheme) => Ok(Arc::new(swarrot_redis::RedisBroker::connect(&url).await?)),
+        scheme if is_redis(scheme) => Ok(Arc::new(swarrot_redis::RedisBroker::connect(url).await?)),
         scheme => Err(unknown(scheme)),
     }
+}
+
+/// Whether [`connect`] knows a URL's scheme.
+///
+/// # Errors
+/// As [`connect`] says it.
+#[cfg(feature = "config")]
+pub(crate) fn check_scheme(url: &BrokerUrl) -> Result<()> {
+    let scheme = url.scheme.as_str();
+    let built_in = match scheme {
+        "memory" => cfg!(feature = "memory"),
+        "amqp" | "amqps" => cfg!(feature = "amqp"),
+        scheme => cfg!(feature = "redis") && is_redis(scheme),
+    };
+    if built_in { Ok(()) } else { Err(unknown(scheme)) }
 }
 
 fn is_redis(scheme: &str) -> bool {

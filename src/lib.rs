@@ -51,7 +51,10 @@
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
 //! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
+//! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
 
+#[cfg(feature = "config")]
+pub mod config;
 mod connect;
 pub mod prelude;
 

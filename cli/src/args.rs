@@ -51,6 +51,7 @@ pub(crate) enum Command {
     Delete(commands::delete::Args),
     Tail(commands::tail::Args),
     Bench(commands::bench::Args),
+    Topology(commands::topology::Args),
     Top(commands::top::Args),
     Doctor(commands::doctor::Args),
     Completions(commands::completions::Args),

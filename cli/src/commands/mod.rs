@@ -14,6 +14,7 @@ pub(crate) mod publish;
 pub(crate) mod purge;
 pub(crate) mod tail;
 pub(crate) mod top;
+pub(crate) mod topology;
 pub(crate) mod work;
 
 use crate::args::{Cli, Command};
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit> {
         Command::Purge(args) => purge::run(args, &session).await,
         Command::Tail(args) => tail::run(args, &session).await,
         Command::Bench(args) => bench::run(args, &session).await,
+        Command::Topology(args) => topology::run(args, &session).await,
         Command::Top(args) => top::run(args, &session).await,
         Command::Doctor(args) => doctor::run(args, &session).await,
         Command::Completions(args) => completions::run(&args, &session),

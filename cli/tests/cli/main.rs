@@ -10,4 +10,5 @@ mod publish;
 mod queues;
 mod support;
 mod top;
+mod topology;
 mod work;

@@ -1,7 +1,9 @@
-//! `cargo xtask tidy`: conventions that code can check, and the generated table of the README.
+//! `cargo xtask tidy`: conventions that code can check, and the generated tables of the README and the documentation.
 
 mod backends;
 mod crates;
+mod generated;
+mod keys;
 mod lengths;
 mod sources;
 mod table;
@@ -51,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     problems.extend(crates::problems(&root, &packages)?);
     problems.extend(backends::problems(&packages));
     problems.extend(table::refresh(&root, args.check)?);
+    problems.extend(keys::refresh(&root, args.check)?);
     for problem in &problems {
         say(format_args!("tidy: {problem}"));
     }

@@ -42,7 +42,8 @@ pub(super) fn run(args: &Args, session: &Session) -> Result<Exit> {
         }));
     }
     let queues = AmqpBroker::queues_on(&topology, &args.rabbitmq)?.into_iter().map(|(name, arguments)| {
-        let arguments: serde_json::Map<_, _> = arguments.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
+        let arguments: serde_json::Map<_, _> =
+            arguments.iter().map(|(name, value)| (name.clone(), to_json(value))).collect();
         json!({ "name": name, "vhost": vhost, "durable": true, "auto_delete": false, "arguments": arguments })
     });
     let bindings = topology.bindings.iter().map(|binding| {
@@ -56,7 +57,8 @@ pub(super) fn run(args: &Args, session: &Session) -> Result<Exit> {
         "queues": queues.collect::<Json>(),
         "bindings": bindings.collect::<Json>(),
     });
-    let pretty = serde_json::to_string_pretty(&definitions).map_err(|error| Failure::new(format!("no JSON: {error}")))?;
+    let pretty =
+        serde_json::to_string_pretty(&definitions).map_err(|error| Failure::new(format!("no JSON: {error}")))?;
     session.output.print(&definitions, || pretty)?;
     Ok(Exit::Done)
 }

@@ -1,0 +1,95 @@
+//! Layers by name.
+//!
+//! A layer is one file here, with its options and a line in [`known`].
+
+mod registry;
+mod retry;
+mod timeout;
+
+use swarrot_core::layer::BoxLayer;
+
+pub use self::registry::Refusal;
+pub(super) use self::registry::Registry;
+use super::read::{FromValue, Options, Value};
+
+/// Options of a layer, as a worker's `layers` in a file have them.
+///
+/// ```
+/// use std::time::Duration;
+/// use swarrot::config::{LayerOptions, Loader, Refusal, options};
+/// use swarrot::layer::{BoxLayer, Timeout};
+///
+/// options! {
+///     /// At most so many seconds.
+///     struct Hurry {
+///         /// How many.
+///         seconds: u32,
+///     }
+/// }
+///
+/// impl LayerOptions for Hurry {
+///     const LAYER: &'static str = "hurry";
+///
+///     fn build(self) -> Result<BoxLayer, Refusal> {
+///         if self.seconds == 0 {
+///             return Err(Refusal::at("seconds", "no handler is that fast; give it one second or more"));
+///         }
+///         Ok(BoxLayer::new(Timeout::new(Duration::from_secs(self.seconds.into()))))
+///     }
+/// }
+///
+/// let text = r#"
+///     brokers.main = "memory://"
+///     [workers.mails]
+///     queue = "mails"
+///     layers = [{ layer = "hurry", seconds = 0 }]
+/// "#;
+/// let error = Loader::new().layer::<Hurry>().parse(text).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "line 5, column 44: no handler is that fast; give it one second or more",
+/// );
+/// ```
+pub trait LayerOptions: Options {
+    /// The layer's name in the file.
+    const LAYER: &'static str;
+
+    /// Makes the layer, once for each place in the file. Workers that are made from the same place share it.
+    ///
+    /// # Errors
+    /// What is wrong with the options and what to do.
+    fn build(self) -> Result<BoxLayer, Refusal>;
+}
+
+/// Layers that a worker may have.
+pub(super) type Layers = Registry<BoxLayer>;
+
+/// Those of this crate.
+impl Default for Layers {
+    fn default() -> Self {
+        let mut layers = Self::new("layer");
+        layers.add_layer::<retry::Retry>();
+        layers.add_layer::<timeout::Timeout>();
+        layers
+    }
+}
+
+impl Layers {
+    pub(super) fn add_layer<O: LayerOptions>(&mut self) {
+        self.add(O::LAYER, O::build);
+    }
+}
+
+/// A layer of a worker.
+#[derive(Clone, Debug)]
+pub(super) struct LayerEntry(pub(super) BoxLayer);
+
+impl FromValue for LayerEntry {
+    const EXPECTED: &'static str =
+        "tables, each with the name of a layer, such as { layer = \"timeout\", limit = \"30s\" }";
+    const KIND: &'static str = "table with a `layer` and its options";
+
+    fn from_value(value: &Value<'_>) -> Option<Self> {
+        value.reading().layers.read(value, Self::EXPECTED).map(Self)
+    }
+}
