@@ -19,7 +19,7 @@ async fn broker_with(profile: Profile, bodies: &[&str]) -> Arc<dyn Broker> {
     broker.declare(&Topology::new().queue(queue("a")).queue(queue("b"))).await.expect("declares");
     let publisher = broker.publisher("", PublisherOptions::default()).await.expect("a publisher");
     for body in bodies {
-        publisher.publish_one(Outgoing::new("a", Message::new(body.to_string()))).await.expect("publishes");
+        publisher.publish_one(Outgoing::new("a", Message::new((*body).to_owned()))).await.expect("publishes");
     }
     broker
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-use crate::support::{Place, on_brokers, until};
+use crate::support::{Place, is_running, on_brokers, until};
 
 on_brokers!(processes_share_the_work, processes_start_again, processes_end_with_their_parent, health);
 
@@ -56,7 +56,7 @@ fn processes_end_with_their_parent(place: &Place) {
     running.child.kill().expect("kill -9");
     running.end();
     let member = lines(&log).remove(0);
-    until("the member has ended", || !Path::new(&format!("/proc/{member}")).exists());
+    until("the member has ended", || !is_running(&member));
 }
 
 /// The status line and the body of an answer.

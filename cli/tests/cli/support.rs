@@ -48,7 +48,7 @@ impl Place {
     fn new(variable: &str, test: &str) -> Self {
         let url = std::env::var(variable)
             .unwrap_or_else(|_| panic!("{variable} is not set; run `cargo xtask test -- -p swarrot-cli`"));
-        let place = Self { url, queue: format!("{test}.{}", uuid::Uuid::now_v7().simple()) };
+        let place = Self { url, queue: format!("{test}.{}", &uuid::Uuid::now_v7().simple().to_string()[20..]) };
         place.declare(Topology::new().queue(Queue::new(&place.queue)));
         place
     }
@@ -267,4 +267,10 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "still not: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether there is such a process. A zombie has ended.
+pub(crate) fn is_running(pid: &str) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Place, on_brokers, until};
+use crate::support::{Place, is_running, on_brokers, until};
 
 on_brokers!(
     acks,
@@ -130,12 +130,6 @@ fn takes_too_long(place: &Place) {
     place.ready(&dead, 1);
     let message = place.run(&["get", &dead, "--json"]).expect_code(0).json();
     assert_eq!(message["headers"]["swarrot_reason"], "it took too long");
-}
-
-fn is_running(pid: &str) -> bool {
-    // A zombie has ended.
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    state.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 fn limits(place: &Place) {
@@ -262,8 +256,7 @@ fn a_worker_of_a_file(place: &Place) {
     let (_folder, log) = self::file();
     let script = format!("echo $SWARROT_ATTEMPT >> {}; test $SWARROT_ATTEMPT = 2 || exit 75", log.display());
     let args = |name, more: &[&'static str]| {
-        let program = crate::support::program();
-        let mut command = program;
+        let mut command = crate::support::program();
         command.args(["work", name, "--config", file]).args(more).args(["--exec", "sh", "-c", &script]);
         command.output().expect("it runs")
     };

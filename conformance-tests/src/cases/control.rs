@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use swarrot_core::message::names;
 use swarrot_core::topology::{Comparison, Exchange, Part, PartState, Topology};
-use swarrot_core::{Broker, DeadLetter, ErrorKind, Message, Outcome, Outgoing, ProviderOptions, QueueStats};
+use swarrot_core::{Broker, ErrorKind, Message, Outcome, Outgoing, ProviderOptions, QueueStats};
 use tokio::time::{Instant, sleep};
 
 use crate::run::{
@@ -112,7 +112,8 @@ async fn compare_tells_and_changes_nothing(cx: &Context) {
 async fn compare_names_differences(cx: &Context) {
     let Setup { broker, queue, publisher, .. } = cx.setup().await;
     publisher.send_body(&queue, "stays").await;
-    let other = Topology::new().queue(cx.queue_to_declare("q").max_length(7).dead_letter(DeadLetter::Drop));
+    let other =
+        Topology::new().queue(cx.queue_to_declare("q").max_length(7).dead_letter(swarrot_core::DeadLetter::Drop));
     let parts = broker.compare(&other).await.expect("compares");
     let [Comparison { part: Part::Queue(name), state: PartState::Different(differences), .. }] = parts.as_slice()
     else {

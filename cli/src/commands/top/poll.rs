@@ -7,7 +7,7 @@ use swarrot::{Broker, ErrorKind};
 
 use super::model::Seen;
 use super::workers;
-use crate::failure::{Result, one_line_of};
+use crate::failure::{Failure, Result, one_line_of};
 
 /// What to look at.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl<'a> Poll<'a> {
             let mut all = Vec::with_capacity(self.queues.len());
             for queue in self.queues {
                 all.push(match self.broker.stats(queue).await {
-                    Err(error) if error.kind() == ErrorKind::NotFound => return Err(error.into()),
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Err(Failure::from(error)),
                     stats => stats.map_err(|error| one_line_of(&error)),
                 });
             }
