@@ -41,6 +41,8 @@
 //! - [`Worker`]: receives, handles, settles; its limits and how it stops.
 //! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
+//! - [`gate`]: what holds a worker back before it fetches, such as [`gate::RateLimit`].
+//! - [`Supervisor`]: several workers, restarted when they fail, stopped together.
 //! - [`topology`]: exchanges, queues, bindings.
 //! - [`MessageProvider`] and [`MessagePublisher`]: the contract that every backend keeps.
 //!

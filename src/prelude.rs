@@ -2,10 +2,11 @@
 
 #[cfg(feature = "json")]
 pub use swarrot_core::Json;
-pub use swarrot_core::layer::{Retry, Timeout};
+pub use swarrot_core::gate::{KillSwitch, RateLimit};
+pub use swarrot_core::layer::{Deduplicate, Retry, Timeout};
 pub use swarrot_core::topology::{Exchange, Queue, Topology};
 pub use swarrot_core::{
     Attempt, BoxError, Broker, Delivery, ErrorKind, Extension, Header, Message, MessageProvider, MessagePublisher,
     MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions, PublisherOptions, Reason,
-    Settlement, State, Worker, WorkerHandle,
+    RetryAfter, Settlement, State, Supervisor, Worker, WorkerHandle,
 };

@@ -1,4 +1,5 @@
-//! The three stages of stopping by signal, each on a process of its own: this program runs itself as the worker.
+//! The three stages of stopping by signal, each on a process of its own: this program runs itself as a worker, and as a
+//! supervisor of two.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -9,25 +10,32 @@ use swarrot::prelude::*;
 
 fn main() -> ExitCode {
     if let Some(handler) = std::env::var_os("SIGNALS_TEST_HANDLER") {
-        return worker(handler.to_str().expect("ASCII"));
+        let supervised = std::env::var_os("SIGNALS_TEST_SUPERVISED").is_some();
+        return work(handler.to_str().expect("ASCII"), supervised);
     }
-    let trials = vec![
-        Trial::test("the_first_lets_handlers_finish", || first("TERM")),
-        Trial::test("sigint_and_sigquit_stop_too", || ["INT", "QUIT"].into_iter().try_for_each(first)),
-        Trial::test("the_second_cancels_handlers", second),
-        Trial::test("the_third_ends_the_process", third),
-    ];
+    let mut trials = Vec::new();
+    for (kind, workers) in [("worker", 1), ("supervisor", 2)] {
+        let mut add = |name: &str, trial: fn(u32) -> Result<(), Failed>| {
+            trials.push(Trial::test(format!("{kind}::{name}"), move || trial(workers)));
+        };
+        add("the_first_lets_handlers_finish", |workers| first("TERM", workers));
+        add("sigint_and_sigquit_stop_too", |workers| first("INT", workers).and_then(|()| first("QUIT", workers)));
+        add("the_second_cancels_handlers", second);
+        add("the_third_ends_the_process", third);
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// The process under test: a worker on one message, with a handler that is slow in one way or another.
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn worker(handler: &str) -> ExitCode {
+/// The process under test: a worker on one message, or a supervisor of two on one each, with a handler that is slow in one way
+/// or another.
+#[tokio::main(flavor = "multi_thread", worker_threads = 3)]
+async fn work(handler: &str, supervised: bool) -> ExitCode {
     let broker = swarrot::connect("memory://").await.expect("connects");
     broker.declare(&Topology::new().queue(Queue::new("q"))).await.expect("declares");
     let publisher = broker.publisher("", PublisherOptions::default()).await.expect("a publisher");
-    publisher.publish_one(Outgoing::new("q", Message::new("m"))).await.expect("publishes");
-    let provider = broker.provider("q", ProviderOptions::default()).await.expect("a provider");
+    for _ in 0..if supervised { 2 } else { 1 } {
+        publisher.publish_one(Outgoing::new("q", Message::new("m"))).await.expect("publishes");
+    }
     let kind = handler.to_owned();
     let handle = move || {
         let kind = kind.clone();
@@ -42,8 +50,25 @@ async fn worker(handler: &str) -> ExitCode {
             }
         }
     };
-    let report = Worker::new(provider).run(handle).await.expect("a report");
-    println!("{}, acked {}, cancelled {}", report.stopped, report.counts.acked, report.counts.cancelled);
+    let (stopped, counts) = if supervised {
+        let make = {
+            let broker = broker.clone();
+            move || {
+                let (broker, handle) = (broker.clone(), handle.clone());
+                async move {
+                    let provider = broker.provider("q", ProviderOptions::default()).await?;
+                    Ok::<_, BoxError>(Worker::new(provider).ready(handle))
+                }
+            }
+        };
+        let report = Supervisor::new().workers("one", 2, make).restart_on_limit().run().await.expect("a report");
+        (report.stopped.clone().expect("by a signal"), report.counts())
+    } else {
+        let provider = broker.provider("q", ProviderOptions::default()).await.expect("a provider");
+        let report = Worker::new(provider).run(handle).await.expect("a report");
+        (report.stopped, report.counts)
+    };
+    println!("{stopped}, acked {}, cancelled {}", counts.acked, counts.cancelled);
     ExitCode::SUCCESS
 }
 
@@ -53,16 +78,20 @@ struct Process {
 }
 
 impl Process {
-    /// Starts the worker, and waits until its handler runs.
-    fn start(handler: &str) -> Result<Self, Failed> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .env("SIGNALS_TEST_HANDLER", handler)
-            .stdout(Stdio::piped())
-            .spawn()?;
+    /// Starts so many workers, and waits until their handlers run.
+    fn start(handler: &str, workers: u32) -> Result<Self, Failed> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env("SIGNALS_TEST_HANDLER", handler).stdout(Stdio::piped());
+        if workers > 1 {
+            command.env("SIGNALS_TEST_SUPERVISED", "yes");
+        }
+        let mut child = command.spawn()?;
         let output = BufReader::new(child.stdout.take().ok_or("no output")?);
         let mut process = Self { child, output };
-        if process.line()? != "started" {
-            return Err("the handler did not start".into());
+        for _ in 0..workers {
+            if process.line()? != "started" {
+                return Err("the handler did not start".into());
+            }
         }
         Ok(process)
     }
@@ -104,24 +133,24 @@ fn expect<T: PartialEq + std::fmt::Debug>(got: &T, expected: &T) -> Result<(), F
     if got == expected { Ok(()) } else { Err(format!("{got:?} instead of {expected:?}").into()) }
 }
 
-fn first(signal: &str) -> Result<(), Failed> {
-    let mut process = Process::start("short")?;
+fn first(signal: &str, workers: u32) -> Result<(), Failed> {
+    let mut process = Process::start("short", workers)?;
     process.signal(signal)?;
-    expect(&process.line()?, &format!("SIG{signal}, acked 1, cancelled 0"))?;
+    expect(&process.line()?, &format!("SIG{signal}, acked {workers}, cancelled 0"))?;
     expect(&process.end()?, &Some(0))
 }
 
-fn second() -> Result<(), Failed> {
-    let mut process = Process::start("long")?;
+fn second(workers: u32) -> Result<(), Failed> {
+    let mut process = Process::start("long", workers)?;
     process.signal("TERM")?;
     // Two signals of one kind that nobody has looked at yet are one.
     process.signal("INT")?;
-    expect(&process.line()?, &"SIGTERM, acked 0, cancelled 1".to_owned())?;
+    expect(&process.line()?, &format!("SIGTERM, acked 0, cancelled {workers}"))?;
     expect(&process.end()?, &Some(0))
 }
 
-fn third() -> Result<(), Failed> {
-    let mut process = Process::start("blocking")?;
+fn third(workers: u32) -> Result<(), Failed> {
+    let mut process = Process::start("blocking", workers)?;
     for signal in ["TERM", "INT", "QUIT"] {
         process.signal(signal)?;
     }

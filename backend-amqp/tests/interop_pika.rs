@@ -244,16 +244,16 @@ async fn what_is_nested_too_deep_is_parked_and_others_are_handled() {
 #[tokio::test]
 async fn a_count_that_others_began_goes_on() {
     let bench = bench("pika-count").await;
-    let cases = ["tried twice", "tried twice, wide", "tried twice, as text"];
+    let cases = ["tried twice", "tried twice, wide", "tried twice, as text", "tried twice, odd"];
     python("publish.py", &bench.queue, &cases).await;
     let fail = |delivery: Delivery| async move {
         assert_eq!(delivery.attempt(), 3);
         Err::<(), _>(std::io::Error::other("451 busy"))
     };
     let again = Retry::fixed(Duration::ZERO).attempts(4);
-    let report = work(&bench, 3, |worker| worker.layer(again).run(fail)).await;
-    assert_eq!((report.counts.retried, report.counts.panics), (3, 0), "{report}");
-    let retried = taken(&bench.queue, 3).await;
+    let report = work(&bench, 4, |worker| worker.layer(again).run(fail)).await;
+    assert_eq!((report.counts.retried, report.counts.panics), (4, 0), "{report}");
+    let retried = taken(&bench.queue, 4).await;
     for message in &retried {
         assert_eq!(message["headers"][names::RETRY_ATTEMPTS], json!({"type": "l", "value": 3}));
     }
@@ -268,6 +268,36 @@ async fn a_count_that_others_began_goes_on() {
     assert_eq!(parked[0]["headers"][names::ATTEMPTS], json!({"type": "l", "value": 3}));
     assert_eq!(parked[0]["headers"][names::REASON], json!({"type": "S", "value": "451 busy"}));
     bench.end().await;
+}
+
+/// A message that is tried here, then by PHP Swarrot, then here again keeps its count, its times and its history, whichever
+/// client PHP uses.
+#[tokio::test]
+async fn a_message_that_goes_to_php_and_back_is_the_same() {
+    for client in ["amqp", "amqplib"] {
+        let bench = bench("pika-php").await;
+        bench.publish(Message::new("x").header("own", "stays")).await;
+        let fail = |delivery: Delivery| async move { Err::<(), _>(format!("down {}", delivery.attempt())) };
+        let again = Retry::fixed(Duration::ZERO).attempts(3).max_age(secs(3600));
+        let report = work(&bench, 1, |worker| worker.layer(again.clone()).run(fail)).await;
+        assert_eq!(report.counts.retried, 1, "{report}");
+        python("retry_as_php.py", &bench.queue, &[client]).await;
+
+        let fail = |delivery: Delivery| async move {
+            let failure = delivery.message().failure().expect("it failed before");
+            assert!(delivery.age().is_some_and(|age| age < secs(60)) && failure.first_at.is_some(), "{failure:?}");
+            assert_eq!(delivery.headers().get("own"), Some(&"stays".into()));
+            Err::<(), _>(format!("down {}", delivery.attempt()))
+        };
+        let report = work(&bench, 1, |worker| worker.layer(again).run(fail)).await;
+        assert_eq!((report.counts.rejected, report.counts.panics), (1, 0), "{report}");
+        let dead = names::dead_letter_queue(&bench.queue);
+        let dead = bench.broker.provider(&dead, ProviderOptions::default()).await.expect("it exists");
+        let failure = take(&*dead, 1).await[0].message().failure().expect("it failed");
+        let told: Vec<_> = failure.history.iter().map(|failed| (failed.attempt, failed.reason.as_str())).collect();
+        assert_eq!((failure.attempts, told), (3, vec![(1, "down 1"), (3, "down 3")]));
+        bench.end().await;
+    }
 }
 
 /// A message with everything in it.
@@ -426,11 +456,16 @@ async fn retried_and_parked_messages_tell_others_what_happened() {
         let headers = headers.as_object_mut().expect("headers");
         // What the broker notes for itself: where it was delayed, and how often it was delivered.
         headers.retain(|name, _| !name.starts_with("x-"));
+        let mut at = 0;
         for name in [names::FIRST_FAILURE, names::LAST_FAILURE] {
             let time = headers.remove(name).expect(name);
             assert_eq!(time["type"], "T");
-            assert!((began..began + 60).contains(&time["value"].as_u64().expect("seconds")), "{time}");
+            at = time["value"].as_u64().expect("seconds");
+            assert!((began..began + 60).contains(&at), "{time}");
         }
+        let history = headers.remove(names::HISTORY).expect("a history");
+        let reason = if body == b"park" { "550 no such user" } else { "451 später" };
+        assert_eq!(history, json!({"type": "S", "value": format!("1\t{at}\t{reason}")}));
         let mut expected = json!({
             names::EXCHANGE: {"type": "S", "value": ""},
             names::ROUTING_KEY: {"type": "S", "value": bench.queue},

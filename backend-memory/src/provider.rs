@@ -115,6 +115,11 @@ impl MessageProvider for MemoryProvider {
         }
     }
 
+    async fn pause(&self) -> Result<()> {
+        // Nothing is fetched before it is asked for.
+        Ok(())
+    }
+
     async fn stop(&self) -> Result<()> {
         self.shared.lock().stop(self.id);
         Ok(())

@@ -105,6 +105,10 @@ impl RedisBroker {
         Config::capabilities(lease.unwrap_or(DEFAULT_LEASE), true)
     }
 
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.0.config
+    }
+
     fn open(&self) -> Result<&Arc<Core>> {
         self.0.check_open().map(|()| &self.0)
     }

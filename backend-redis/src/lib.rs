@@ -30,6 +30,8 @@ mod connection;
 mod provider;
 mod publisher;
 
+mod dedup;
+
 mod inspect;
 mod scripts;
 mod topology;
@@ -38,3 +40,4 @@ mod convert;
 mod error;
 
 pub use self::broker::RedisBroker;
+pub use self::dedup::RedisDedupStore;

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::unix_time;
 use crate::extensions::Extensions;
-use crate::message::{Headers, Message, Value, names};
+use crate::message::{Deaths, Headers, Message, Value, names, seconds};
 use crate::receipt::Receipt;
 
 /// A message handed to a handler. Cheap to clone: body, properties and headers are shared.
@@ -118,6 +120,33 @@ impl Delivery {
         self.count
     }
 
+    /// How often the message was delivered from this queue in all, this time included, as far as that is known: by the
+    /// broker's own count ([`delivery_count`](Self::delivery_count)), by the retries that its headers count, and by how
+    /// often the queue dead-lettered it to a waiting queue that it came back from (RabbitMQ's `x-death`).
+    ///
+    /// Each of them begins anew where another goes on, so this is their sum. A [redrive](Self::redrive_copy) begins anew
+    /// altogether.
+    pub fn total_deliveries(&self) -> u32 {
+        let deaths = Deaths::of(&self.message, &self.queue).handled;
+        self.count.unwrap_or(1).max(1).saturating_add(self.message.retry_attempts()).saturating_add(deaths)
+    }
+
+    /// How old the message is, by the earliest time that is known of it: its timestamp property; its first failure, by
+    /// swarrot's headers; when this queue first dead-lettered it to a waiting queue (RabbitMQ's `x-death`). After a
+    /// [redrive](Self::redrive_copy) it counts from then. `None` if nothing tells.
+    ///
+    /// Times are whole seconds, and clocks of several machines: what seems to come from the future is of no age.
+    pub fn age(&self) -> Option<Duration> {
+        let noted = |name| self.message.headers.get(name).and_then(seconds);
+        let since = noted(names::REDRIVEN).or_else(|| {
+            // A client that knows no "none" writes the beginning of the epoch.
+            let published = self.message.properties.timestamp.filter(|at| *at > 0);
+            let died = Deaths::of(&self.message, &self.queue).first_at;
+            [published, noted(names::FIRST_FAILURE), died].into_iter().flatten().min()
+        })?;
+        Some(Duration::from_secs(unix_time().saturating_sub(since)))
+    }
+
     /// Adds a value for the handlers further in, found by its type; a layer does that.
     pub fn insert_extension<T: Any + Send + Sync>(&mut self, value: T) {
         self.extensions.insert(Arc::new(value));
@@ -126,5 +155,57 @@ impl Delivery {
     /// The value of this type that a layer has added.
     pub fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.extensions.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(message: Message) -> Delivery {
+        Delivery::new("mails", Receipt::new(1, 1), message)
+    }
+
+    fn died(times: i64, at: u64) -> Message {
+        let death = [("queue", Value::from("mails")), ("count", times.into()), ("time", Value::Timestamp(at))];
+        let death = Value::Map(death.map(|(name, value)| (name.to_owned(), value)).into());
+        Message::new("").header("x-death", vec![death])
+    }
+
+    #[test]
+    fn deliveries_add_up() {
+        assert_eq!(delivery(Message::new("")).total_deliveries(), 1);
+        assert_eq!(delivery(Message::new("")).delivered(true, Some(4)).total_deliveries(), 4);
+        let retried = died(3, 1).header(names::RETRY_ATTEMPTS, 2_i64);
+        assert_eq!(delivery(retried).delivered(true, Some(2)).total_deliveries(), 2 + 2 + 3);
+        let most = died(i64::MAX, 1).header(names::RETRY_ATTEMPTS, i64::MAX);
+        assert_eq!(delivery(most).total_deliveries(), u32::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earliest_time_tells_the_age() {
+        let now = unix_time();
+        let age = |message: Message| delivery(message).age().map(|age| age.as_secs());
+        let at = |timestamp: u64| {
+            let mut message = Message::new("");
+            message.properties.timestamp = Some(timestamp);
+            message
+        };
+        let failed = |at: u64| Value::Timestamp(at);
+        let near = |age: Option<u64>, expected: u64| {
+            assert!(age.is_some_and(|age| (expected..=expected + 1).contains(&age)), "{age:?} is not {expected}");
+        };
+        assert_eq!(age(Message::new("")), None);
+        assert_eq!(age(at(0)), None, "what PHP's clients write for none");
+        near(age(at(now - 100)), 100);
+        near(age(at(now + 100)), 0);
+        near(age(at(now - 100).header(names::FIRST_FAILURE, failed(now - 50))), 100);
+        // Milliseconds in the place of seconds.
+        near(age(at(now * 1000).header(names::FIRST_FAILURE, failed(now - 50))), 50);
+        near(age(died(1, now - 70).header(names::FIRST_FAILURE, failed(now - 50))), 70);
+        near(age(at(now - 100).header(names::REDRIVEN, failed(now - 5))), 5);
+        near(age(Message::new("").header(names::FIRST_FAILURE, i64::try_from(now - 9).expect("it fits"))), 9);
+        tokio::time::sleep(Duration::from_secs(1000)).await;
+        near(age(at(now - 100)), 1100);
     }
 }

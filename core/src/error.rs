@@ -153,33 +153,6 @@ impl StdError for Error {
     }
 }
 
-/// Marks an error as permanent: a retry would fail again, so the message is parked at once.
-///
-/// ```
-/// use swarrot_core::{BoxError, Permanent};
-///
-/// fn check(address: &str) -> Result<(), BoxError> {
-///     if address.contains('@') { Ok(()) } else { Err(Permanent::new("not a mail address").into()) }
-/// }
-/// assert!(Permanent::is(&*check("nobody").unwrap_err()));
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Permanent(BoxError);
-
-impl Permanent {
-    /// Marks this error.
-    pub fn new(error: impl Into<BoxError>) -> Self {
-        Self(error.into())
-    }
-
-    /// Whether an error is marked, itself or one of its sources.
-    pub fn is(error: &(dyn StdError + 'static)) -> bool {
-        // Some chains have no end.
-        std::iter::successors(Some(error), |e| (*e).source()).take(64).any(<dyn StdError>::is::<Self>)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,13 +5,14 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`Worker`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`gate`], [`Worker`], [`Supervisor`].
 
 pub mod message;
 
 mod delivery;
 mod error;
 mod extensions;
+mod marks;
 mod outcome;
 mod receipt;
 mod settlement;
@@ -21,35 +22,46 @@ mod priority;
 mod sweep;
 pub mod topology;
 
+pub mod gate;
 mod handler;
 pub mod layer;
+mod supervisor;
 mod worker;
 
 mod backoff;
+mod clock;
 mod secret;
 mod url;
 
 pub use self::backoff::Backoff;
+pub use self::clock::unix_time;
 pub use self::contract::{
     Broker, Capabilities, ConnectionState, DeadLetter, MessageProvider, MessagePublisher, MessagePublisherExt,
     Outgoing, ProviderOptions, PublisherOptions, QueueStats, RequeuePosition, ServerInfo,
 };
 pub use self::delivery::Delivery;
-pub use self::error::{BoxError, Error, ErrorKind, Permanent, Result};
+pub use self::error::{BoxError, Error, ErrorKind, Result};
 #[cfg(feature = "json")]
 pub use self::handler::Json;
 pub use self::handler::{
     Attempt, Context, Extension, FnHandler, FromDelivery, FromHeader, Handler, Header, HeaderName, IntoHandler,
     IntoOutcome, State,
 };
+pub use self::marks::{Permanent, RetryAfter};
 pub use self::message::{Headers, Limits, Message, Properties, Value};
 pub use self::outcome::{Outcome, Reason};
 pub use self::priority::PriorityProvider;
 pub use self::receipt::Receipt;
 pub use self::secret::Secret;
 pub use self::settlement::{SettleError, Settlement};
+pub use self::supervisor::{
+    SupervisedHealth, SupervisedReport, SupervisedState, Supervisor, SupervisorError, SupervisorHandle,
+    SupervisorHealth, SupervisorReport,
+};
 pub use self::sweep::Sweep;
 pub use self::url::BrokerUrl;
-pub use self::worker::{Counts, Health, HealthInFlight, Report, StopReason, Worker, WorkerError, WorkerHandle};
+pub use self::worker::{
+    Counts, Health, HealthInFlight, ReadyWorker, Report, StopReason, Worker, WorkerError, WorkerHandle,
+};
 
 pub use async_trait::async_trait;

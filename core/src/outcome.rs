@@ -1,5 +1,6 @@
 //! What a handler decided, and why.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -62,19 +63,11 @@ impl Reason {
     /// A reason in plain words; what is longer than [`Reason::MAX_LEN`] is cut, and line breaks and other control
     /// characters become spaces.
     pub fn new(text: impl AsRef<str>) -> Self {
-        const MARK: &str = " [cut]";
         let text = text.as_ref();
         if text.contains(char::is_control) {
             return Self::new(text.replace(char::is_control, " "));
         }
-        if text.len() <= Self::MAX_LEN {
-            return Self(text.into());
-        }
-        let mut end = Self::MAX_LEN - MARK.len();
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        Self(format!("{}{MARK}", &text[..end]).into())
+        Self(cut(text, Self::MAX_LEN).into())
     }
 
     /// An error and its sources, joined by `: `.
@@ -99,6 +92,19 @@ impl Reason {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// At most so many bytes of a text, more than a few; what is longer ends with a mark.
+pub(crate) fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    const MARK: &str = " [cut]";
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let mut end = max.saturating_sub(MARK.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    Cow::Owned(format!("{}{MARK}", &text[..end]))
 }
 
 impl fmt::Display for Reason {

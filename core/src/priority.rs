@@ -342,6 +342,10 @@ impl MessageProvider for PriorityProvider {
         collect(join_all(calls).await, unknown)
     }
 
+    async fn pause(&self) -> Result<()> {
+        all(self.providers.iter().map(|provider| provider.pause())).await
+    }
+
     async fn stop(&self) -> Result<()> {
         all(self.providers.iter().map(|provider| provider.stop())).await
     }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use swarrot_core::gate::{Gate, KillSwitch, RateLimit};
+use swarrot_core::layer::{DedupStore, Deduplicate};
 use swarrot_core::{
     Broker, Capabilities, Delivery, Error, Health, Message, MessageProvider, MessagePublisher, Outcome, Outgoing,
-    PriorityProvider, Receipt, Report, SettleError, Settlement, Worker, WorkerError, WorkerHandle,
+    PriorityProvider, ReadyWorker, Receipt, Report, SettleError, Settlement, Supervisor, SupervisorError,
+    SupervisorHandle, SupervisorReport, Worker, WorkerError, WorkerHandle,
 };
 
 const fn shared<T: Send + Sync + 'static>() {}
@@ -28,6 +31,15 @@ const _: () = {
     shared::<Report>();
     shared::<Health>();
     shared::<PriorityProvider>();
+    shared::<KillSwitch>();
+    shared::<RateLimit>();
+    shared::<Deduplicate>();
+    shared::<Supervisor>();
+    shared::<SupervisorHandle>();
+    shared::<SupervisorReport>();
+    shared::<SupervisorError>();
+    shared::<Arc<dyn Gate>>();
+    shared::<Arc<dyn DedupStore>>();
     shared::<Arc<dyn MessageProvider>>();
     shared::<Arc<dyn MessagePublisher>>();
     shared::<Arc<dyn Broker>>();
@@ -38,5 +50,7 @@ const _: () = {
 fn a_run_is_send() {
     let run = |provider: Arc<dyn MessageProvider>| drop(sent(Worker::new(provider).run(async |_: Delivery| {})));
     let _: &dyn Fn(Arc<dyn MessageProvider>) = &run;
+    let ready = |worker: ReadyWorker| drop((sent(worker.run()), sent(Supervisor::new().run())));
+    let _: &dyn Fn(ReadyWorker) = &ready;
     assert_eq!(size_of::<Receipt>(), 24, "a receipt stays small: it is copied with every delivery");
 }

@@ -4,14 +4,16 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use swarrot_core::gate::Gate;
 use swarrot_core::layer::BoxStack;
 use swarrot_core::topology::Topology;
-use swarrot_core::{Broker, Error, ErrorKind, Result, Worker};
+use swarrot_core::{Broker, Error, ErrorKind, Result, Supervisor, Worker};
 use tower_layer::{Identity, Stack};
 
 use super::broker::ConfiguredBroker;
 use super::error::ConfigError;
-use super::file::{File, PublisherTable, WorkerEntry};
+use super::file::{File, PublisherTable, SupervisorTable, WorkerEntry};
+use super::gates::GateEntry;
 use super::loader::Loader;
 use super::publisher::{Open, Publish, Publisher};
 use super::read::hint;
@@ -32,6 +34,8 @@ struct Inner {
     brokers: Vec<(String, ConfiguredBroker)>,
     publishers: Vec<(String, Arc<PublisherTable>)>,
     workers: Vec<(String, WorkerEntry)>,
+    gates: Vec<(String, GateEntry)>,
+    supervisor: SupervisorTable,
     open: Open,
 }
 
@@ -48,7 +52,7 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.
-    pub fn parse(text: impl Into<String>) -> Result<Self, ConfigError> {
+    pub fn parse(text: impl AsRef<str>) -> Result<Self, ConfigError> {
         Loader::new().parse(text)
     }
 
@@ -61,7 +65,14 @@ impl Config {
         });
         let brokers = brokers.collect();
         let publishers = file.publishers.0.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
-        Self(Arc::new(Inner { brokers, publishers, workers: file.workers.0, open: Open::default() }))
+        Self(Arc::new(Inner {
+            brokers,
+            publishers,
+            workers: file.workers.0,
+            gates: file.gates.0,
+            supervisor: file.supervisor,
+            open: Open::default(),
+        }))
     }
 
     /// The names of all brokers, in the order of the file.
@@ -134,7 +145,32 @@ impl Config {
         let workers = &self.0.workers;
         let entry = find(workers, name).ok_or_else(|| unknown("worker", name, workers))?;
         let broker = self.broker(&entry.broker)?.ready().await?;
-        worker::make(&*broker, entry).await
+        let gates = entry.keys.gates.iter().filter_map(|name| self.gate(&name.0));
+        worker::make(&*broker, entry, gates).await
+    }
+
+    /// The gate of this name, such as to look at it; `None` if there is none.
+    pub fn gate(&self, name: &str) -> Option<Arc<dyn Gate>> {
+        find(&self.0.gates, name).map(|entry| Arc::clone(&entry.0))
+    }
+
+    /// A supervisor as the file describes it, without workers as yet.
+    ///
+    /// ```no_run
+    /// # async fn handle(body: String) {}
+    /// # async fn run() -> Result<(), swarrot::BoxError> {
+    /// let config = swarrot::config::Config::load("swarrot.toml")?;
+    /// let mails = config.clone();
+    /// let supervisor = config.supervisor().worker("mails", move || {
+    ///     let config = mails.clone();
+    ///     async move { Ok::<_, swarrot::Error>(config.worker("mails").await?.ready(handle)) }
+    /// });
+    /// println!("{}", supervisor.run().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn supervisor(&self) -> Supervisor {
+        self.0.supervisor.make()
     }
 
     /// A publisher for messages of this type, where the file says that they go.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use swarrot_core::{Error, ErrorKind};
 
 /// All that is wrong with a configuration. `Display` is one line for each mistake, in the order of the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<Problem>);
 
 impl ConfigError {
@@ -31,6 +31,13 @@ impl fmt::Display for ConfigError {
             write!(f, "{line_break}{problem}")?;
         }
         Ok(())
+    }
+}
+
+/// As `Display`, since that is what a program prints whose `main` ends in it.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -10,25 +10,33 @@ use toml::de::DeValue;
 use super::config::Config;
 use super::error::{ConfigError, Problem};
 use super::file::File;
-use super::layers::{LayerOptions, Layers};
-use super::read::{FromValue, Reading, Source, Value, Variables};
+use super::gates::GateOptions;
+use super::layers::LayerOptions;
+use super::read::{FromValue, Names, Reading, Source, Value, Variables};
+use super::registry::Known;
 
 /// Reads configurations, with layers and variables of your own.
 #[derive(Clone, Debug, Default)]
 pub struct Loader {
-    pub(super) layers: Layers,
+    known: Known,
     variables: Variables,
 }
 
 impl Loader {
-    /// The layers of this crate, and the variables of the process.
+    /// The layers and gates of this crate, and the variables of the process.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Makes a layer of yours known, by its [name](LayerOptions::LAYER); it takes the place of another one of that name.
     pub fn layer<O: LayerOptions>(mut self) -> Self {
-        self.layers.add_layer::<O>();
+        self.known.layers.add_layer::<O>();
+        self
+    }
+
+    /// Makes a gate of yours known, by its [name](GateOptions::GATE); it takes the place of another one of that name.
+    pub fn gate<O: GateOptions>(mut self) -> Self {
+        self.known.gates.add_gate::<O>();
         self
     }
 
@@ -47,36 +55,32 @@ impl Loader {
         let unreadable = |what: String| ConfigError::new(vec![Problem::of_file(path, what)]);
         let bytes = fs::read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8 text; save it as such".to_owned()))?;
-        self.read(Source { file: Some(path.to_owned()), text }).0
+        self.read(&Source::new(Some(path.to_owned()), &text)).0
     }
 
     /// Reads a text.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.
-    pub fn parse(&self, text: impl Into<String>) -> Result<Config, ConfigError> {
-        self.read(Source { file: None, text: text.into() }).0
+    pub fn parse(&self, text: impl AsRef<str>) -> Result<Config, ConfigError> {
+        self.read(&Source::new(None, text.as_ref())).0
     }
 
     /// The keys that are there too, each as `Options.key` by the name of its options in the code.
     #[doc(hidden)]
-    pub fn keys_in(&self, text: impl Into<String>) -> BTreeSet<String> {
-        self.read(Source { file: None, text: text.into() }).1
+    pub fn keys_in(&self, text: impl AsRef<str>) -> BTreeSet<String> {
+        self.read(&Source::new(None, text.as_ref())).1
     }
 
-    fn read(&self, mut source: Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
-        if let Some(text) = source.text.strip_prefix('\u{feff}') {
-            source.text = text.to_owned();
-        }
-        let mut reading = Reading::new(&source, &self.variables, &self.layers);
+    fn read(&self, source: &Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
+        let mut reading = Reading::new(source, &self.variables, &self.known);
         let Some(root) = reading.parse() else {
             let (problems, seen) = reading.finish();
             return (Err(ConfigError::new(problems)), seen);
         };
-        let root = DeValue::Table(root.into_inner());
-        if let Some(DeValue::Table(brokers)) = root.get("brokers").map(toml::Spanned::get_ref) {
-            reading.brokers = brokers.keys().map(|name| name.get_ref().as_ref()).collect();
-        }
+        let root = root.into_inner();
+        reading.names = Names::of(&root);
+        let root = DeValue::Table(root);
         let file = File::from_value(&Value::root(&reading, &root));
         let (problems, seen) = reading.finish();
         let config = match file {

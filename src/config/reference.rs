@@ -3,16 +3,20 @@
 use std::fmt::Write;
 
 use super::file::File;
-use super::layers::Layers;
 use super::read::{FromValue, Key, Keys};
+use super::registry::Known;
 
-/// Every table that a file may have, with its keys: first those of the file, then one for each layer of this crate.
+/// Every table that a file may have, with its keys: first those of the file, then one for each gate and each layer of this crate.
 pub fn reference() -> Vec<Section> {
     let mut sections = Vec::new();
     if let Some(file) = File::keys() {
         add(&mut sections, String::new(), file);
     }
-    for (layer, keys) in Layers::default().keys() {
+    let known = Known::default();
+    for (gate, keys) in known.gates.keys() {
+        add(&mut sections, format!("gate {gate}"), keys);
+    }
+    for (layer, keys) in known.layers.keys() {
         add(&mut sections, format!("layer {layer}"), keys);
     }
     sections
@@ -22,7 +26,7 @@ pub fn reference() -> Vec<Section> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Section {
-    /// The keys that lead to it, such as `workers.NAME.limits`; `layer NAME` for a layer.
+    /// The keys that lead to it, such as `workers.NAME.limits`; `gate NAME` for a gate, `layer NAME` for a layer.
     pub path: String,
     /// Its keys.
     pub keys: Keys,
@@ -48,12 +52,17 @@ fn within(path: &str, key: &Key) -> String {
 pub fn reference_markdown() -> String {
     let mut text = String::new();
     for Section { path, keys } in reference() {
-        let title = match path.strip_prefix("layer ") {
-            Some(layer) => format!("### Layer `{layer}`"),
+        let title = match path.split_once(' ') {
+            Some(("gate", gate)) => format!("### Gate `{gate}`"),
+            Some((_, layer)) => format!("### Layer `{layer}`"),
             None if path.is_empty() => "### The file".to_owned(),
             None => format!("### `{path}`"),
         };
         let _ = write!(text, "{title}\n\n{}\n\n", keys.about);
+        if keys.keys.is_empty() {
+            text.push_str("It has no options.\n\n");
+            continue;
+        }
         text.push_str("| key | type | if it is missing | what for |\n|---|---|---|---|\n");
         for key in &keys.keys {
             let default = match key.default {

@@ -3,6 +3,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
+use swarrot_core::gate::Gate;
 use swarrot_core::{Broker, Limits, MessageProvider, PriorityProvider, ProviderOptions, Result, Worker};
 
 use super::config::ConfiguredWorker;
@@ -10,10 +11,15 @@ use super::file::{LimitKeys, Queues, WorkerEntry, WorkerKeys};
 use super::read::Size;
 
 /// A worker on its queue or queues. What the file does not say is left as the worker has it.
-pub(super) async fn make(broker: &dyn Broker, entry: &WorkerEntry) -> Result<ConfiguredWorker> {
+pub(super) async fn make(
+    broker: &dyn Broker,
+    entry: &WorkerEntry,
+    gates: impl Iterator<Item = Arc<dyn Gate>>,
+) -> Result<ConfiguredWorker> {
     let options = ProviderOptions::default().dead_letter(entry.keys.dead_letter);
     let provider = provider(broker, &entry.queues, options).await?;
-    Ok(set(Worker::new(provider).layer(entry.stack.clone()), &entry.keys))
+    let worker = set(Worker::new(provider).layer(entry.stack.clone()), &entry.keys);
+    Ok(gates.fold(worker, Worker::gate))
 }
 
 async fn provider(broker: &dyn Broker, queues: &Queues, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {
@@ -55,7 +61,7 @@ fn set(mut worker: ConfiguredWorker, keys: &WorkerKeys) -> ConfiguredWorker {
     }
     set! {
         concurrency by NonZeroUsize::get, prefetch, parallelism by NonZeroUsize::get, max_messages by NonZeroU64::get, max_time,
-        max_memory by Size::bytes, deadline, give_up_after, max_deliveries by super::read::OrOff::number
+        max_memory by Size::bytes, deadline, give_up_after, crash_limit by super::read::OrOff::number
     }
     switch!(spawned, stop_when_empty, ack_before_handling, stop_on_error);
     if !keys.signals {

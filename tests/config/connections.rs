@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swarrot::config::{Config, Loader};
 use swarrot::topology::{Binding, Exchange, ExchangeKind, Queue, QueueKind, Topology};
-use swarrot::{Broker, DeadLetter, ErrorKind, Value};
+use swarrot::{DeadLetter, ErrorKind, Value};
 
 fn parse(text: &str) -> Config {
     Config::parse(text).unwrap()

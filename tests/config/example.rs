@@ -64,7 +64,7 @@ fn default_of(options: &str, key: &str) -> String {
     let sections = reference();
     let keys = sections.iter().find(|section| section.keys.options == options).map(|section| &section.keys.keys);
     let key = keys.and_then(|keys| keys.iter().find(|known| known.name == key)).expect("a key");
-    key.default.expect("a default").to_owned()
+    key.default.expect("a default").trim_matches('"').to_owned()
 }
 
 #[test]

@@ -41,26 +41,25 @@ async fn handle(State(notes): State<Notes>, body: String, Attempt(attempt): Atte
     Ok(Outcome::Ack)
 }
 
-/// Runs a worker on a broker with these messages; `make` makes it.
-async fn story<F, Fut, R>(broker: Arc<dyn Broker>, bodies: &[&str], make: F) -> Story
+/// Runs a worker on a broker with these messages.
+async fn story<F, R>(broker: Arc<dyn Broker>, bodies: &[&str], run: F) -> Story
 where
-    F: FnOnce(Arc<dyn Broker>, Notes) -> Fut,
-    Fut: Future<Output = R>,
+    F: FnOnce(Arc<dyn Broker>, Notes) -> R,
     R: Future<Output = Result<Report, WorkerError>>,
 {
     let publisher = broker.publisher("", PublisherOptions::default()).await.unwrap();
     for body in bodies {
-        publisher.publish_one(Outgoing::new("mails", Message::new(body.to_string()))).await.unwrap();
+        publisher.publish_one(Outgoing::new("mails", Message::new((*body).to_owned()))).await.unwrap();
     }
     let notes = Notes { start: Instant::now(), calls: Arc::default() };
-    let result = make(Arc::clone(&broker), notes.clone()).await.await;
+    let result = run(Arc::clone(&broker), notes.clone()).await;
     let report = result.unwrap_or_else(|error| error.report().expect("it started").clone());
 
     let dead = broker.provider("mails.dead", ProviderOptions::default()).await.unwrap();
     let parked = dead.receive(NonZeroUsize::new(100).unwrap(), Duration::ZERO).await.unwrap();
     let parked = parked.iter().map(|parked| {
         let reason = parked.message().failure().and_then(|failure| failure.reason).unwrap_or_default();
-        (String::from_utf8(parked.body().to_vec()).unwrap(), reason.to_string())
+        (String::from_utf8(parked.body().to_vec()).unwrap(), reason)
     });
     let stats = broker.stats("mails").await.unwrap();
     Story {
@@ -81,8 +80,8 @@ async fn from_file(lines: &str, bodies: &[&str]) -> Story {
     let config = Config::parse(text).unwrap();
     config.declare("main").await.unwrap();
     let broker = config.connect("main").await.unwrap();
-    let make = |_, notes| async move { config.worker("mails").await.unwrap().state(notes).run(handle) };
-    story(broker, bodies, make).await
+    let run = |_, notes| async move { config.worker("mails").await.unwrap().state(notes).run(handle).await };
+    story(broker, bodies, run).await
 }
 
 /// The story of a worker that is built in code.
@@ -93,10 +92,10 @@ where
 {
     let broker = swarrot::connect("memory://").await.unwrap();
     broker.declare(&Topology::new().queue(Queue::new("mails"))).await.unwrap();
-    let make = |broker: Arc<dyn Broker>, notes| async move {
-        run(Worker::new(broker.provider("mails", ProviderOptions::default()).await.unwrap()), notes)
+    let run = |broker: Arc<dyn Broker>, notes| async move {
+        run(Worker::new(broker.provider("mails", ProviderOptions::default()).await.unwrap()), notes).await
     };
-    story(broker, bodies, make).await
+    story(broker, bodies, run).await
 }
 
 const ALL: [&str; 8] = ["a", "slow", "busy", "wrong", "later", "panic", "b", "busy"];

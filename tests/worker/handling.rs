@@ -211,7 +211,7 @@ async fn a_message_delivered_too_often_is_parked_unhandled() {
     bench.fill(1).await;
     let crashing = bench.worker().await.max_messages(3).run(async || Outcome::Requeue).await.unwrap();
     assert_eq!(crashing.counts.requeued, 3);
-    let report = bench.worker().await.max_deliveries(3).stop_when_empty().run(note).await.unwrap();
+    let report = bench.worker().await.crash_limit(3).stop_when_empty().run(note).await.unwrap();
     assert_eq!((report.counts.handled, report.counts.rejected), (0, 1));
     let reason = bench.parked().await[0].message().failure().unwrap().reason.unwrap();
     assert!(reason.starts_with("delivered 4 times"), "{reason}");

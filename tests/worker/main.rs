@@ -3,9 +3,13 @@
 #![cfg(all(feature = "memory", feature = "json"))]
 
 mod chaos;
+mod deduplicate;
 mod handling;
+mod kill_switch;
 mod limits;
 mod priority;
+mod rate_limit;
 mod stopping;
+mod supervisor;
 mod support;
 mod unruly;

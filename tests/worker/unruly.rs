@@ -10,7 +10,7 @@ use swarrot::prelude::*;
 use swarrot::{
     Capabilities, ConnectionState, Error, ErrorKind, Receipt, SettleError, Settlement, StopReason, async_trait,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::support::{Bench, report_of};
 
@@ -28,6 +28,8 @@ struct Unruly {
 enum Fault {
     Hang,
     Fail,
+    /// It is busy connecting until then, and finds nothing before.
+    Connect(Instant),
 }
 
 impl Unruly {
@@ -53,7 +55,16 @@ impl Unruly {
             None => Ok(()),
             Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Fail) => Err(Error::new(ErrorKind::Timeout, "no answer")),
+            Some(Fault::Connect(until)) => {
+                sleep_until(until).await;
+                Ok(())
+            }
         }
+    }
+
+    fn is_connecting(&self) -> bool {
+        let faults = self.faults.lock().unwrap();
+        matches!(faults.get("receive"), Some(Fault::Connect(until)) if *until > Instant::now())
     }
 }
 
@@ -68,7 +79,7 @@ impl MessageProvider for Unruly {
     }
 
     fn connection(&self) -> ConnectionState {
-        self.inner.connection()
+        if self.is_connecting() { ConnectionState::Connecting } else { self.inner.connection() }
     }
 
     async fn set_prefetch(&self, prefetch: NonZeroU16) -> Result<(), Error> {
@@ -78,8 +89,13 @@ impl MessageProvider for Unruly {
 
     async fn receive(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>, Error> {
         self.receives.fetch_add(1, Ordering::Relaxed);
-        self.fault("receive").await?;
-        self.inner.receive(max, wait).await
+        let end = Instant::now() + wait;
+        match timeout(wait, self.fault("receive")).await {
+            Err(_) if self.is_connecting() => return Ok(Vec::new()),
+            Err(_) => std::future::pending().await,
+            Ok(done) => done?,
+        }
+        self.inner.receive(max, end.saturating_duration_since(Instant::now())).await
     }
 
     async fn settle(&self, settlements: &[Settlement]) -> Result<(), SettleError> {
@@ -91,6 +107,11 @@ impl MessageProvider for Unruly {
     async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError> {
         self.fault("extend").await.map_err(|error| SettleError::all(receipts.iter().copied(), &error))?;
         self.inner.extend(receipts).await
+    }
+
+    async fn pause(&self) -> Result<(), Error> {
+        self.fault("pause").await?;
+        self.inner.pause().await
     }
 
     async fn stop(&self) -> Result<(), Error> {
@@ -316,4 +337,20 @@ async fn a_renewal_that_hangs_is_tried_again() {
     provider.mend();
     let report = running.await.unwrap().unwrap();
     assert_eq!((report.counts.acked, report.counts.lost), (1, 0));
+}
+
+/// A queue is not empty only because nobody could look at it yet.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_connects_slowly_finds_no_queue_empty() {
+    for millis in [100, 499, 500, 501, 999, 1000, 1001, 5000] {
+        for loops in [1, 3] {
+            let bench = Bench::new().await;
+            bench.fill(10).await;
+            let provider = Unruly::new(&bench).await;
+            provider.make("receive", Fault::Connect(Instant::now() + Duration::from_millis(millis)));
+            let worker = provider.worker(&bench).parallelism(loops).concurrency(3).stop_when_empty();
+            let report = worker.run(async || {}).await.unwrap();
+            assert_eq!(report.counts.acked, 10, "connected after {millis} ms: {report}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use swarrot_core::message::names;
-use swarrot_core::{Headers, Value};
+use swarrot_core::{Headers, Message, Reason, Value};
 
 use crate::topology::delay;
 
@@ -11,36 +11,36 @@ pub(super) const DEATHS: &str = "x-death";
 
 /// Takes out what is no failure, the end of a delay; and says in our own words what became of a message that the
 /// broker itself has put into the dead-letter queue that it comes from now.
-pub(super) fn translate(headers: &mut Headers, queue: &str) {
-    forget_delays(headers);
-    let Some(Value::List(deaths)) = headers.get(DEATHS) else { return };
+pub(super) fn translate(message: &mut Message, queue: &str) {
+    forget_delays(&mut message.headers);
+    let Some(Value::List(deaths)) = message.headers.get(DEATHS) else { return };
     let Some(Value::Map(last)) = deaths.first() else { return };
     let last = last.clone();
     let from = text(&last, "queue");
-    if from.is_some_and(|from| names::dead_letter_queue(from) == queue) && !headers.contains(names::SOURCE_QUEUE) {
-        note_parked(headers, &last);
+    if from.is_some_and(|from| names::dead_letter_queue(from) == queue)
+        && !message.headers.contains(names::SOURCE_QUEUE)
+    {
+        note_parked(message, &last);
     }
 }
 
-fn note_parked(headers: &mut Headers, death: &BTreeMap<String, Value>) {
-    if let Some(queue) = text(death, "queue") {
-        headers.insert(names::SOURCE_QUEUE, queue);
-    }
-    let retries = headers.get(names::RETRY_ATTEMPTS).and_then(Value::as_int).unwrap_or(0);
-    headers.insert(names::ATTEMPTS, retries.saturating_add(1));
+fn note_parked(message: &mut Message, death: &BTreeMap<String, Value>) {
+    let attempt = message.retry_attempts() + 1;
     let reason = match text(death, "reason") {
         Some("delivery_limit") => "delivered more often than the queue's limit allows",
         Some("maxlen") => "the queue was full",
         Some(reason) => reason,
         None => "unknown",
     };
-    headers.insert(names::REASON, reason);
-    if let Some(time @ Value::Timestamp(_)) = death.get("time") {
-        if !headers.contains(names::FIRST_FAILURE) {
-            headers.insert(names::FIRST_FAILURE, time.clone());
-        }
-        headers.insert(names::LAST_FAILURE, time.clone());
+    match death.get("time").and_then(Value::as_timestamp) {
+        Some(at) => message.note_failure(attempt, at, Some(&Reason::new(reason))),
+        None => drop(message.headers.insert(names::REASON, reason)),
     }
+    let headers = &mut message.headers;
+    if let Some(queue) = text(death, "queue") {
+        headers.insert(names::SOURCE_QUEUE, queue);
+    }
+    headers.insert(names::ATTEMPTS, i64::from(attempt));
     let key = match death.get("routing-keys") {
         Some(Value::List(keys)) => keys.first().and_then(Value::as_str),
         _ => None,
@@ -105,7 +105,7 @@ mod tests {
         let mut message = Message::new("").header(DEATHS, deaths);
         message.headers.insert("x-first-death-queue", first);
         message.headers.insert("x-first-death-reason", "expired");
-        translate(&mut message.headers, queue);
+        translate(&mut message, queue);
         message
     }
 
@@ -123,6 +123,7 @@ mod tests {
         let failure = parked.failure().expect("it failed");
         assert_eq!((failure.reason.as_deref(), failure.source_queue.as_deref()), (Some("expired"), Some("mails")));
         assert_eq!((failure.first_at, failure.last_at), (Some(1_700_000_000), Some(1_700_000_000)));
+        assert_eq!((failure.history.len(), failure.history[0].reason.as_str()), (1, "expired"));
         assert_eq!(parked.headers.get(names::ROUTING_KEY).and_then(Value::as_str), Some("user.reset"));
         // Elsewhere it is no business of ours.
         assert_eq!(translated(vec![death("mails", "expired")], "other").failure(), None);

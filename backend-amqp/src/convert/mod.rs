@@ -110,14 +110,17 @@ pub(crate) fn from_delivery(queue: &str, properties: &BasicProperties, body: Vec
     ours.ttl = properties.expiration().as_ref().and_then(|ms| ms.as_str().parse().ok()).map(Duration::from_millis);
     let mut count = None;
     if let Some(table) = properties.headers() {
-        message.headers = from_table(queue, table, &mut count);
+        if fill(&mut message.headers, table, &mut count) {
+            deaths::translate(&mut message, queue);
+        }
     }
     (message, count)
 }
 
-fn from_table(queue: &str, table: &FieldTable, count: &mut Option<u32>) -> Headers {
+/// Takes a table's headers, and tells whether the broker says there that the message left a queue as a dead letter.
+fn fill(headers: &mut Headers, table: &FieldTable, count: &mut Option<u32>) -> bool {
     let mut died = false;
-    let mut headers: Headers = table
+    *headers = table
         .into_iter()
         .filter_map(|(name, value)| {
             let name = name.as_str();
@@ -133,10 +136,7 @@ fn from_table(queue: &str, table: &FieldTable, count: &mut Option<u32>) -> Heade
             Some((name, from_amqp(value)))
         })
         .collect();
-    if died {
-        deaths::translate(&mut headers, queue);
-    }
-    headers
+    died
 }
 
 /// The publish id of a returned message.

@@ -34,6 +34,8 @@ pub(super) struct Core {
 struct State {
     phase: Phase,
     stopped: bool,
+    /// Nothing is to be fetched until somebody asks.
+    paused: bool,
     /// How many channels there have been; receipts carry it.
     epoch: u64,
     channel: Option<lapin::Channel>,
@@ -72,6 +74,7 @@ impl Core {
             state: Mutex::new(State {
                 phase: Phase::Idle,
                 stopped: false,
+                paused: false,
                 epoch: 0,
                 channel: None,
                 unsettled: Unsettled::default(),
@@ -87,7 +90,9 @@ impl Core {
     }
 
     pub(super) fn connection(&self) -> ConnectionState {
-        match self.lock().phase {
+        let state = self.lock();
+        match state.phase {
+            Phase::Serving if state.paused && !state.is_live() => ConnectionState::Connecting,
             Phase::Idle | Phase::Serving => ConnectionState::Connected,
             Phase::Connecting => ConnectionState::Connecting,
             Phase::Parked | Phase::Closed => ConnectionState::Closed,
@@ -116,6 +121,9 @@ impl Core {
         }
         if state.stopped {
             return Some(Ok(Vec::new()));
+        }
+        if std::mem::take(&mut state.paused) {
+            self.wanted.notify_one();
         }
         let allowed = state.allowed();
         if allowed > 0 {
@@ -180,6 +188,16 @@ impl Core {
         state.phase = Phase::Parked;
         drop(state);
         self.ready.notify_waiters();
+    }
+
+    /// Nothing is to be fetched until somebody asks. Whoever waits asks at once.
+    pub(super) fn pause(&self) {
+        self.lock().paused = true;
+        self.ready.notify_waiters();
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.lock().paused
     }
 
     /// From now on nothing is handed out.
@@ -274,7 +292,7 @@ impl Core {
         let mut failures = Vec::new();
         let mut state = self.lock();
         state.copying = state.copying.saturating_sub(1);
-        let live = state.epoch == epoch && state.channel.as_ref().is_some_and(|channel| channel.status().connected());
+        let live = state.epoch == epoch && state.is_live();
         let taken: Vec<_> = copies.iter().filter(|(_, result)| result.is_ok()).map(|(receipt, _)| *receipt).collect();
         for (receipt, result) in copies {
             if live {
@@ -329,6 +347,11 @@ impl Core {
 /// written, which nobody here needs to know: a frame that is written is not yet processed. Each answers false if the
 /// channel is gone.
 impl State {
+    /// Whether there is a channel and, as far as is known, it works.
+    fn is_live(&self) -> bool {
+        self.channel.as_ref().is_some_and(|channel| channel.status().connected())
+    }
+
     /// How many deliveries may be handed out now. The broker keeps to the prefetch by itself, except that what a changed
     /// prefetch found outstanding does not count for it.
     fn allowed(&self) -> usize {

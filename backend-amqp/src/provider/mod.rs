@@ -133,6 +133,11 @@ impl MessageProvider for AmqpProvider {
         Ok(())
     }
 
+    async fn pause(&self) -> Result<()> {
+        self.core.pause();
+        self.tell(Command::Pause, "pause").await
+    }
+
     async fn stop(&self) -> Result<()> {
         self.core.stop();
         self.tell(Command::Stop, "stop").await

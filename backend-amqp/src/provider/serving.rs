@@ -37,6 +37,8 @@ pub(super) struct Serving {
     epoch: u64,
     channel: Channel,
     pub(super) consumer: Consumer,
+    /// Whether it is consumed at the moment: not while it is paused.
+    pub(super) listening: bool,
     /// Consumers so far on this channel: each needs a name of its own.
     generation: u32,
     texts: (Interned, Interned),
@@ -56,6 +58,7 @@ impl Wiring {
             epoch,
             channel,
             consumer,
+            listening: true,
             generation: 1,
             texts: Default::default(),
             heard: Instant::now(),
@@ -152,10 +155,11 @@ impl Wiring {
     /// A prefetch holds from the next consumer on (quorum queues know no other kind): so a new one takes over. What was
     /// delivered to the old one stays valid, for the channel stays.
     pub(super) async fn change_prefetch(&self, serving: &mut Serving) -> Result<()> {
+        if !serving.listening {
+            return Ok(());
+        }
         self.cancel(serving).await?;
-        serving.generation += 1;
-        serving.consumer = self.consume(&serving.channel.lapin, serving.generation).await?;
-        Ok(())
+        self.resume(serving).await
     }
 
     /// Makes sure that silence means that the queue is empty.
@@ -172,9 +176,7 @@ impl Wiring {
         self.cancel(serving).await?;
         if !self.core.holds_nothing() {
             // It was not silence: the first delivery came just now.
-            serving.generation += 1;
-            serving.consumer = self.consume(&serving.channel.lapin, serving.generation).await?;
-            return Ok(());
+            return self.resume(serving).await;
         }
         let silence = serving.silence;
         *serving = self.open(false).await?;
@@ -182,10 +184,23 @@ impl Wiring {
         Ok(())
     }
 
-    pub(super) async fn stop(&self, serving: &mut Serving) -> Result<()> {
+    /// Ends delivery for now, and gives back what was not handed out.
+    pub(super) async fn pause(&self, serving: &mut Serving) -> Result<()> {
+        if !std::mem::take(&mut serving.listening) {
+            return Ok(());
+        }
         let cancelled = self.cancel(serving).await;
         self.core.release_buffered();
         cancelled
+    }
+
+    /// Begins delivery again.
+    pub(super) async fn resume(&self, serving: &mut Serving) -> Result<()> {
+        serving.generation += 1;
+        serving.consumer = self.consume(&serving.channel.lapin, serving.generation).await?;
+        serving.listening = true;
+        serving.heard = Instant::now();
+        Ok(())
     }
 
     /// Gives back what is unsettled. Once the channel is closed the broker has processed all that was sent on it.

@@ -24,6 +24,8 @@ pub(super) type Answer = oneshot::Sender<Result<()>>;
 pub(super) enum Command {
     /// The prefetch was changed.
     Prefetch(Answer),
+    /// Nothing is to be fetched until it is wanted.
+    Pause(Answer),
     Stop(Answer),
     Close(Answer),
 }
@@ -99,7 +101,7 @@ impl Session {
         loop {
             match next {
                 None => return false,
-                Some(Command::Prefetch(answer)) => {
+                Some(Command::Prefetch(answer) | Command::Pause(answer)) => {
                     let _ = answer.send(Ok(()));
                     return true;
                 }
@@ -143,6 +145,9 @@ impl Session {
         // Classic queues always say when they go.
         let may_fall_silent = self.wiring.kind != Some(QueueKind::Classic);
         loop {
+            if let Err(error) = self.follow_demand(&mut serving).await {
+                return End::Broken { error, lost: false };
+            }
             let silent_at = serving.heard + serving.silence;
             tokio::select! {
                 biased;
@@ -155,24 +160,32 @@ impl Session {
                             return End::Broken { error, lost: false };
                         }
                     }
+                    Some(Command::Pause(answer)) => {
+                        let paused = self.follow_demand(&mut serving).await;
+                        let _ = answer.send(paused.clone().map_err(|error| self.wiring.temporary(error)));
+                        if let Err(error) = paused {
+                            return End::Broken { error, lost: false };
+                        }
+                    }
                     Some(Command::Stop(answer)) => {
-                        let stopped = self.wiring.stop(&mut serving).await;
+                        let stopped = self.wiring.pause(&mut serving).await;
                         let _ = answer.send(stopped.map_err(|error| self.wiring.temporary(error)));
                         return self.only_settle(&serving).await;
                     }
                     Some(Command::Close(answer)) => {
-                        let stopped = self.wiring.stop(&mut serving).await;
+                        let stopped = self.wiring.pause(&mut serving).await;
                         let closed = self.wiring.close(&serving).await;
                         let _ = answer.send(stopped.and(closed).map_err(|error| self.wiring.temporary(error)));
                         return End::Over;
                     }
                 },
-                next = serving.consumer.next() => {
+                () = self.wiring.core.wanted.notified(), if !serving.listening => {}
+                next = serving.consumer.next(), if serving.listening => {
                     if let Err(end) = self.wiring.take_in(&mut serving, next) {
                         return end;
                     }
                 }
-                () = tokio::time::sleep_until(silent_at), if may_fall_silent => {
+                () = tokio::time::sleep_until(silent_at), if may_fall_silent && serving.listening => {
                     if let Err(error) = self.wiring.listen_again(&mut serving).await {
                         return End::Broken { error, lost: false };
                     }
@@ -181,12 +194,21 @@ impl Session {
         }
     }
 
+    /// Ends delivery while the provider is paused, and begins it again when deliveries are wanted.
+    async fn follow_demand(&self, serving: &mut Serving) -> Result<()> {
+        match (self.wiring.core.is_paused(), serving.listening) {
+            (true, true) => self.wiring.pause(serving).await,
+            (false, false) => self.wiring.resume(serving).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps the channel for what was handed out.
     async fn only_settle(&mut self, serving: &Serving) -> End {
         loop {
             match self.commands.recv().await {
                 None => return End::Over,
-                Some(Command::Prefetch(answer) | Command::Stop(answer)) => {
+                Some(Command::Prefetch(answer) | Command::Pause(answer) | Command::Stop(answer)) => {
                     let _ = answer.send(Ok(()));
                 }
                 Some(Command::Close(answer)) => {

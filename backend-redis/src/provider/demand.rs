@@ -21,6 +21,14 @@ impl Demand {
         Self { calls: 0, last: None, lease }
     }
 
+    /// Nobody asks from now on, unless a call is under way: then false.
+    pub(super) fn end(&mut self) -> bool {
+        if self.calls == 0 {
+            self.last = None;
+        }
+        self.calls == 0
+    }
+
     /// Until when somebody asks, as far as is known now; `None` if nobody does.
     pub(super) fn until(&self, now: Instant) -> Option<Instant> {
         let last = if self.calls > 0 { Some(now) } else { self.last };

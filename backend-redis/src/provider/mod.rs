@@ -145,8 +145,22 @@ impl Shared {
     fn start(self: &Arc<Self>) {
         let started = self.running.send_if_modified(|running| !std::mem::replace(running, true));
         if started {
+            let mut state = self.lock();
+            if state.phase != Phase::Closed {
+                state.connection = ConnectionState::Connecting;
+            }
+            drop(state);
             tokio::spawn(reader::run(Arc::clone(self)));
         }
+    }
+
+    /// What a read brings that is under way goes back when it has ended.
+    async fn pause(&self) -> Result<()> {
+        if !self.lock().demand.end() {
+            return Ok(());
+        }
+        self.changed.notify_one();
+        self.give_back(false).await
     }
 
     async fn stop(&self) -> Result<()> {
@@ -251,6 +265,10 @@ impl MessageProvider for RedisProvider {
 
     async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError> {
         SettleError::check(self.0.extend(receipts).await)
+    }
+
+    async fn pause(&self) -> Result<()> {
+        self.0.pause().await.named("pause", &self.0.queue)
     }
 
     async fn stop(&self) -> Result<()> {

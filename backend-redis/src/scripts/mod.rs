@@ -35,6 +35,9 @@ scripts! {
     RELEASE = "fence.lua", "release.lua";
     EXTEND = "fence.lua", "extend.lua";
     MOVE = "fence.lua", "move.lua";
+    // Recognising duplicates.
+    CLAIM = "claim.lua";
+    FREE = "free.lua";
     // Looking.
     STATS = "stats.lua";
     PEEK = "peek.lua";

@@ -7,7 +7,9 @@ mod control;
 mod dead_letter;
 mod delay;
 mod faults;
+mod gates;
 mod headers;
+mod layers;
 mod order;
 mod priority;
 mod publish;
@@ -35,12 +37,14 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         ttl::CASES,
         dead_letter::CASES,
         headers::CASES,
+        layers::CASES,
         batch::CASES,
         close::CASES,
         reconnect::CASES,
         faults::CASES,
         unclaimed::CASES,
         control::CASES,
+        gates::CASES,
         stress::CASES,
     ]
     .into_iter()

@@ -202,6 +202,22 @@ impl ProviderMutant for HoardsAtStop {
 }
 
 provider_mutant!(
+    /// Does not go on after a pause.
+    StopsAtPause => pauses_for_ever
+);
+
+#[async_trait]
+impl ProviderMutant for StopsAtPause {
+    fn inner(&self) -> &dyn MessageProvider {
+        &*self.inner
+    }
+
+    async fn pause(&self) -> Result<()> {
+        self.inner.stop().await
+    }
+}
+
+provider_mutant!(
     /// Keeps what is unsettled when it is closed.
     KeepsAtClose { closed: AtomicBool } => keeps_the_unsettled_at_close
 );

@@ -36,6 +36,10 @@ pub(super) trait ProviderMutant: Debug + Send + Sync + 'static {
         self.inner().extend(receipts).await
     }
 
+    async fn pause(&self) -> Result<()> {
+        self.inner().pause().await
+    }
+
     async fn stop(&self) -> Result<()> {
         self.inner().stop().await
     }
@@ -145,6 +149,10 @@ impl<M: ProviderMutant> MessageProvider for Wrapped<M> {
 
     async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError> {
         self.0.extend(receipts).await
+    }
+
+    async fn pause(&self) -> Result<()> {
+        self.0.pause().await
     }
 
     async fn stop(&self) -> Result<()> {

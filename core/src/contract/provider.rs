@@ -19,8 +19,8 @@ use crate::settlement::{SettleError, Settlement};
 /// bounded time, in an error if need be: a worker waits for a `settle` for as long as it runs.
 ///
 /// # Cancel safety
-/// A dropped `receive` leaves every message with the broker or in the provider. A dropped `settle`, `extend`, `stop` or
-/// `close` has taken effect, or not, or takes effect later; it may be repeated.
+/// A dropped `receive` leaves every message with the broker or in the provider. A dropped `settle`, `extend`, `pause`, `stop`
+/// or `close` has taken effect, or not, or takes effect later; it may be repeated.
 #[async_trait]
 pub trait MessageProvider: Debug + Send + Sync {
     /// The queue's name.
@@ -69,6 +69,16 @@ pub trait MessageProvider: Debug + Send + Sync {
     /// Names each receipt whose lease is lost as [`Stale`](crate::ErrorKind::Stale), and each that could not be extended
     /// this time.
     async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError>;
+
+    /// Fetches nothing more, and gives back what was fetched but not handed out, uncounted where the broker can tell, until
+    /// somebody calls [`receive`](Self::receive) again: others may have the messages meanwhile. What was handed out may still
+    /// be settled. Under calls of `receive` that wait it fetches on.
+    ///
+    /// RabbitMQ before 4.3 counts what goes back from a quorum queue as a delivery.
+    ///
+    /// # Errors
+    /// A temporary error if the broker cannot be told; what was fetched is kept then, at the worst.
+    async fn pause(&self) -> Result<()>;
 
     /// Stops receiving: what was fetched but not handed out goes back, uncounted where the broker can tell; what was
     /// handed out may still be settled. Idempotent.

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::Context;
 use crate::delivery::Delivery;
-use crate::error::{BoxError, Error, ErrorKind, Permanent, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::marks::Permanent;
 use crate::message::{Headers, Message, Value};
 use crate::worker::WorkerHandle;
 

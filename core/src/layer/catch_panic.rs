@@ -12,7 +12,8 @@ use crate::outcome::Outcome;
 
 /// A handler whose panics are errors of the type [`Panicked`], so that the layers around it treat them like any other.
 ///
-/// The worker puts it around every handler. It has no effect in a program that is built with `panic = "abort"`.
+/// The worker puts it around every handler, innermost: nothing is to be added for that. A panic of a layer is caught by the
+/// worker itself. It has no effect in a program that is built with `panic = "abort"`.
 #[derive(Clone, Debug)]
 pub struct CatchPanic<H>(H);
 

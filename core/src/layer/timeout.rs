@@ -9,9 +9,11 @@ use crate::error::BoxError;
 use crate::handler::Handler;
 use crate::outcome::Outcome;
 
-/// Cancels a handler that takes too long, and makes an error of it.
+/// Cancels a handler that takes too long, and makes an error of it: [`TimedOut`], which layers around it treat like any other
+/// error of the handler.
 ///
-/// The handler is dropped at its next await; one that blocks its thread is not interrupted.
+/// The handler is dropped at its next await; one that blocks its thread is not interrupted. Within
+/// [`InstantRetry`](super::InstantRetry) it is the limit of each call, around it that of all of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout(Duration);
 

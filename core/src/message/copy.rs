@@ -1,9 +1,8 @@
 //! The copies that a backend publishes when a delivery is retried, parked or redriven: what they keep and what they
 //! say. Every backend makes them here, so that they look alike everywhere.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use super::{Headers, Message, Value, names};
+use super::{Headers, Message, Value, deaths, names};
+use crate::clock::unix_time;
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, Result};
 use crate::outcome::Reason;
@@ -16,42 +15,6 @@ const NOT_COPIED: [&str; 3] = ["CC", "BCC", "x-delay"];
 /// (128 KiB), so that no message is too large to be parked.
 const MAX_COPIED: usize = 96 << 10;
 
-/// What the headers of a retried or parked message say about its failures.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Failure {
-    /// The queue from which it was parked.
-    pub source_queue: Option<String>,
-    /// Attempts made before it was parked.
-    pub attempts: u32,
-    /// When it failed first, in seconds since the Unix epoch.
-    pub first_at: Option<u64>,
-    /// When it failed last, in seconds since the Unix epoch.
-    pub last_at: Option<u64>,
-    /// The last error and its sources.
-    pub reason: Option<String>,
-}
-
-impl Message {
-    /// What the headers say about earlier failures; `None` if it never failed.
-    pub fn failure(&self) -> Option<Failure> {
-        let header = |name| self.headers.get(name);
-        let last_at = header(names::LAST_FAILURE).and_then(Value::as_timestamp);
-        let reason = header(names::REASON).and_then(Value::as_str).map(str::to_owned);
-        if last_at.is_none() && reason.is_none() {
-            return None;
-        }
-        let parked_after = header(names::ATTEMPTS).and_then(Value::as_int).and_then(|n| u32::try_from(n).ok());
-        Some(Failure {
-            source_queue: header(names::SOURCE_QUEUE).and_then(Value::as_str).map(str::to_owned),
-            attempts: parked_after.unwrap_or_else(|| self.retry_attempts()),
-            first_at: header(names::FIRST_FAILURE).and_then(Value::as_timestamp),
-            last_at,
-            reason,
-        })
-    }
-}
-
 impl Delivery {
     /// The copy that a backend publishes to try this delivery again: the retry count is one higher, the times and the
     /// reason of the failure are noted, and where the message came from first. Header values that would leave no room for
@@ -59,7 +22,7 @@ impl Delivery {
     pub fn retry_copy(&self, reason: Option<&Reason>) -> Message {
         let mut copy = self.clean_copy();
         copy.headers.insert(names::RETRY_ATTEMPTS, i64::from(self.attempt()));
-        note_failure(&mut copy.headers, reason);
+        copy.note_failure(self.attempt(), unix_time(), reason);
         copy
     }
 
@@ -71,12 +34,12 @@ impl Delivery {
         copy.properties.ttl = None;
         copy.headers.insert(names::SOURCE_QUEUE, self.queue());
         copy.headers.insert(names::ATTEMPTS, i64::from(self.attempt()));
-        note_failure(&mut copy.headers, Some(reason));
+        copy.note_failure(self.attempt(), unix_time(), Some(reason));
         copy
     }
 
-    /// A parked message as it goes back to where it failed, with the queue's name: the retry count starts anew, the
-    /// history of its failures stays.
+    /// A parked message as it goes back to where it failed, with the queue's name: the retry count and the message's
+    /// [age](Delivery::age) start anew, the history of its failures stays.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) if the delivery does not say which queue parked it.
@@ -92,6 +55,7 @@ impl Delivery {
         for name in [names::RETRY_ATTEMPTS, names::ATTEMPTS, names::SOURCE_QUEUE] {
             copy.headers.remove(name);
         }
+        copy.headers.insert(names::REDRIVEN, Value::Timestamp(unix_time()));
         Ok((queue.to_owned(), copy))
     }
 
@@ -104,7 +68,7 @@ impl Delivery {
     /// The message without the broker's bookkeeping, with its first exchange and routing key noted.
     fn clean_copy(&self) -> Message {
         let mut copy = self.message().clone();
-        copy.headers.retain(|name, _| !is_bookkeeping(name) && !NOT_COPIED.contains(&name));
+        copy.headers.retain(|name, _| !deaths::is_bookkeeping(name) && !NOT_COPIED.contains(&name));
         leave_out_oversized(&mut copy.headers);
         copy.headers.insert(names::EXCHANGE, self.exchange());
         copy.headers.insert(names::ROUTING_KEY, self.routing_key());
@@ -113,12 +77,6 @@ impl Delivery {
         copy.ensure_id();
         copy
     }
-}
-
-/// RabbitMQ's records of dead-lettering and delivery. A copy that carried them would be taken for a cycle and dropped.
-fn is_bookkeeping(name: &str) -> bool {
-    const PREFIXES: [&str; 5] = ["x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count"];
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Puts a note in the place of the largest values, as long as there is too much in all.
@@ -132,17 +90,6 @@ fn leave_out_oversized(headers: &mut Headers) {
         let note = Value::String(format!("[{size} bytes left out]"));
         total = total.saturating_sub(size) + note.size();
         headers.insert(name, note);
-    }
-}
-
-fn note_failure(headers: &mut Headers, reason: Option<&Reason>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    if !headers.contains(names::FIRST_FAILURE) {
-        headers.insert(names::FIRST_FAILURE, Value::Timestamp(now));
-    }
-    headers.insert(names::LAST_FAILURE, Value::Timestamp(now));
-    if let Some(reason) = reason {
-        headers.insert(names::REASON, reason.as_str());
     }
 }
 

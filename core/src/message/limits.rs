@@ -5,7 +5,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// How large a message may be. A publisher refuses what is larger; a worker parks it.
 ///
-/// The defaults protect a process from hostile input and fit the frames of every backend.
+/// The defaults protect a process from hostile input and fit the frames of every backend. The headers that swarrot itself
+/// adds to a retried message do not count, and may have values of [`Limits::OWN_VALUE`] bytes, so that no retry takes a
+/// message over a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -28,6 +30,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Bytes of the value of a header of swarrot's own, where the limit for others is lower.
+    pub const OWN_VALUE: usize = 8 << 10;
+
     /// Checks a message's size.
     ///
     /// # Errors
@@ -41,8 +46,9 @@ impl Limits {
                 self.body
             ));
         }
-        if message.headers.len() > self.headers {
-            return too_large(format!("{} headers, the limit is {}", message.headers.len(), self.headers));
+        let headers = message.headers.iter().filter(|(name, _)| !names::is_own(name)).count();
+        if headers > self.headers {
+            return too_large(format!("{headers} headers, the limit is {}", self.headers));
         }
         for (name, value) in message.headers.iter() {
             if name.len() > self.header_name {
@@ -57,8 +63,9 @@ impl Limits {
             if depth > self.nesting {
                 return too_large(format!("header {name:?} is nested {depth} deep, the limit is {}", self.nesting));
             }
-            if size > self.header_value {
-                return too_large(format!("header {name:?} has {size} bytes, the limit is {}", self.header_value));
+            let limit = if names::is_own(name) { self.header_value.max(Self::OWN_VALUE) } else { self.header_value };
+            if size > limit {
+                return too_large(format!("header {name:?} has {size} bytes, the limit is {limit}"));
             }
         }
         Ok(())
@@ -86,7 +93,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Value;
+    use crate::{Delivery, Reason, Receipt, message::Value};
 
     fn kind(message: &Message) -> Option<ErrorKind> {
         Limits::default().check_outgoing(message).err().map(|e| e.kind())
@@ -102,6 +109,21 @@ mod tests {
         assert_eq!(kind(&Message::new("").header("k", deep)), Some(ErrorKind::TooLarge));
         let many = (0..65).fold(Message::new(""), |m, i| m.header(format!("h{i}"), 1_i64));
         assert_eq!(kind(&many), Some(ErrorKind::TooLarge));
+    }
+
+    #[test]
+    fn a_retry_takes_no_message_over_a_limit() {
+        let full = (0..64).fold(Message::new(""), |m, i| m.header(format!("h{i}"), "v".repeat(10)));
+        let limits = Limits { header_value: 10, ..Limits::default() };
+        limits.check_size(&full).expect("at the limits");
+        let mut retried = Delivery::new("q", Receipt::new(1, 1), full);
+        for _ in 0..20 {
+            let copy = retried.retry_copy(Some(&Reason::new("e".repeat(10_000))));
+            limits.check_size(&copy).expect("a retry");
+            retried = Delivery::new("q", Receipt::new(1, 1), copy);
+        }
+        let parked = retried.dead_letter_copy(&Reason::new("e".repeat(10_000)));
+        limits.check_size(&parked).expect("a dead letter");
     }
 
     #[test]

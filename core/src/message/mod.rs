@@ -1,6 +1,8 @@
 //! What is published: a body, properties and headers.
 
 mod copy;
+mod deaths;
+mod failure;
 mod headers;
 mod limits;
 pub mod names;
@@ -10,7 +12,9 @@ mod value;
 use bytes::Bytes;
 use uuid::Uuid;
 
-pub use self::copy::Failure;
+pub(crate) use self::deaths::Deaths;
+pub(crate) use self::failure::seconds;
+pub use self::failure::{FailedAttempt, Failure};
 pub use self::headers::Headers;
 pub use self::limits::Limits;
 pub use self::properties::Properties;
@@ -110,10 +114,13 @@ impl Message {
 
     /// How often the message was retried: the header [`names::RETRY_ATTEMPTS`], 0 where there is none.
     pub fn retry_attempts(&self) -> u32 {
-        // PHP clients may send the number as text.
+        let clamp = |n: i64| u32::try_from(n).unwrap_or(if n < 0 { 0 } else { u32::MAX });
         let count = match self.headers.get(names::RETRY_ATTEMPTS) {
-            Some(Value::Int(n)) => u32::try_from(*n).unwrap_or(if *n < 0 { 0 } else { u32::MAX }),
-            Some(Value::String(text)) => text.parse().unwrap_or(0),
+            Some(Value::Int(n)) => clamp(*n),
+            // Some clients send numbers as text, and some know but one kind of number.
+            Some(Value::String(text)) => text.trim().parse().map_or(0, clamp),
+            #[expect(clippy::cast_possible_truncation, reason = "what does not fit is cut at the limits")]
+            Some(Value::Float(x)) => clamp(*x as i64),
             _ => 0,
         };
         // Room for the attempt that follows.
@@ -133,6 +140,11 @@ mod tests {
         assert_eq!(with(Value::Int(-2)), 0);
         assert_eq!(with(Value::Int(i64::MAX)), u32::MAX - 1);
         assert_eq!(with(Value::from("3")), 3);
+        assert_eq!(with(Value::from(" 3\n")), 3);
         assert_eq!(with(Value::from("three")), 0);
+        assert_eq!(with(Value::Float(3.0)), 3);
+        assert_eq!(with(Value::Float(f64::NAN)), 0);
+        assert_eq!(with(Value::Float(f64::INFINITY)), u32::MAX - 1);
+        assert_eq!(with(Value::List(vec![Value::Int(3)])), 0);
     }
 }

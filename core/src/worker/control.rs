@@ -1,7 +1,6 @@
 //! What happens around the loops of a worker: their start, signals, limits of time, the stages of stopping, the report.
 
 use std::convert::Infallible;
-use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,8 @@ use super::settings::{Settings, run_hooks};
 use super::shared::{Shared, Stage};
 use super::signals::Listener;
 use super::{WorkerHandle, work};
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::BoxError;
+use crate::gate::Flow;
 use crate::handler::Handler;
 
 /// How long the broker may take to take back what was fetched, and to close.
@@ -31,11 +31,7 @@ pub(super) async fn run<H: Handler>(
     settings: Settings,
     handler: Arc<H>,
 ) -> Result<Report, WorkerError> {
-    let no_signals = |e| {
-        let what = "cannot listen for signals; call signals_off() where they are not needed";
-        WorkerError::start(Error::new(ErrorKind::InvalidInput, what).with_source(e))
-    };
-    let signals = Listener::new(settings.signals).map_err(no_signals)?;
+    let signals = Listener::new(settings.signals).map_err(WorkerError::start)?;
     let failure = tokio::select! {
         biased;
         never = escalate(&shared, signals, &settings) => match never {},
@@ -44,6 +40,7 @@ pub(super) async fn run<H: Handler>(
     let report = Report {
         stopped: shared.stopped().unwrap_or(StopReason::Closed),
         elapsed: shared.start().elapsed(),
+        held: shared.held.total(),
         counts: shared.counters.snapshot(),
     };
     info!(queue = shared.provider.queue(), reason = %report.stopped, counts = ?report.counts, "worker stopped");
@@ -68,7 +65,7 @@ impl Drop for Ended {
 }
 
 /// Goes through the stages of stopping as signals arrive and the deadline passes.
-async fn escalate(shared: &Shared, mut signals: Listener, settings: &Settings) -> Infallible {
+async fn escalate(shared: &Shared, signals: Listener, settings: &Settings) -> Infallible {
     let time_is_up = async {
         match settings.max_time {
             Some(time) => sleep(time).await,
@@ -83,18 +80,7 @@ async fn escalate(shared: &Shared, mut signals: Listener, settings: &Settings) -
         shared.cancel();
         std::future::pending::<Infallible>().await
     };
-    let by_signal = async {
-        let first = signals.next().await;
-        info!(signal = first.name, "stopping; handlers may finish, a second signal cancels them");
-        shared.stop(StopReason::Signal(first.name));
-        let second = signals.next().await;
-        warn!(signal = second.name, "cancelling handlers; a third signal ends the process");
-        shared.cancel();
-        let third = signals.next().await;
-        error!(signal = third.name, "ending the process; unsettled messages are delivered again");
-        // As a shell reports a process that was ended by the signal.
-        process::exit(128 + third.number)
-    };
+    let by_signal = signals.escalate(|name| shared.stop(StopReason::Signal(name)), || shared.cancel());
     tokio::select! {
         never = time_is_up => never,
         never = overdue => never,
@@ -113,8 +99,9 @@ async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handl
         () = run_hooks(&settings.hooks.start, &worker) => {}
         () = shared.reached(Stage::Cancelling) => warn!(queue = shared.provider.queue(), "a start hook was cancelled"),
     }
-    set_prefetch(shared, settings).await;
-    info!(queue = shared.provider.queue(), concurrency = *shared.concurrency.borrow(), "worker started");
+    let concurrency = *shared.concurrency.borrow();
+    shared.set_prefetch(settings.prefetch_for(concurrency)).await;
+    info!(queue = shared.provider.queue(), concurrency, "worker started");
 
     let mut loops: FuturesUnordered<_> = (0..settings.parallelism)
         .map(|index| {
@@ -170,7 +157,13 @@ async fn until_stopping(
         tokio::select! {
             biased;
             () = shared.reached(Stage::Finishing) => return None,
-            Ok(()) = concurrency.changed() => set_prefetch(shared, settings).await,
+            Ok(()) = concurrency.changed() => {
+                let prefetch = settings.prefetch_for(*concurrency.borrow_and_update());
+                // Otherwise it is set with the next `receive`.
+                if settings.gates.flow() == Flow::Free {
+                    shared.set_prefetch(prefetch).await;
+                }
+            }
             // A loop ends by itself only if it failed.
             Some(ended) = loops.next() => {
                 let failure = failed(ended);
@@ -178,17 +171,6 @@ async fn until_stopping(
                 return failure;
             }
         }
-    }
-}
-
-async fn set_prefetch(shared: &Shared, settings: &Settings) {
-    let prefetch = settings.prefetch_for(*shared.concurrency.borrow());
-    match timeout(CLOSE_DEADLINE, shared.provider.set_prefetch(prefetch)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            warn!(queue = shared.provider.queue(), %error, "the prefetch holds from the next connection on");
-        }
-        Err(_) => warn!(queue = shared.provider.queue(), "the broker did not confirm the prefetch in time"),
     }
 }
 

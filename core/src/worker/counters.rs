@@ -1,5 +1,6 @@
 //! Counts that several loops add to.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Counts;
@@ -16,6 +17,12 @@ macro_rules! counters {
         impl Counters {
             pub(super) fn snapshot(&self) -> Counts {
                 Counts { $($name: self.$name.get()),* }
+            }
+        }
+
+        impl AddAssign for Counts {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
             }
         }
     };

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::health::Health;
-use super::report::StopReason;
+use super::report::{Counts, StopReason};
 use super::shared::{Shared, Stage};
 
 /// A worker, seen and steered from outside. Cheap to clone; handlers may ask for one.
@@ -21,6 +22,16 @@ impl WorkerHandle {
     /// Stops the worker in good order: nothing more is received, what runs may finish until the deadline.
     pub fn stop(&self) {
         self.shared.stop(StopReason::Handle);
+    }
+
+    /// Stops it for this reason.
+    pub(crate) fn stop_for(&self, reason: StopReason) {
+        self.shared.stop(reason);
+    }
+
+    /// What it has done so far, and for how long gates have held it back.
+    pub(crate) fn sums(&self) -> (Counts, Duration) {
+        (self.shared.counters.snapshot(), self.shared.held.total())
     }
 
     /// Cancels the handlers that still run and gives their messages back, as the deadline would.

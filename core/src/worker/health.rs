@@ -21,6 +21,9 @@ pub struct Health {
     pub last_receive: Option<Duration>,
     /// For how long the broker has only failed, with its last error.
     pub failing: Option<(Duration, Error)>,
+    /// For how long a gate has held it back ([`Worker::gate`](super::Worker::gate)), and what the gate says. It does not hear the
+    /// broker then, and is healthy all the same.
+    pub held: Option<(Duration, String)>,
     /// How often what has happened since it was started.
     pub counts: Counts,
     /// The messages that are handled at the moment, the oldest first.
@@ -61,6 +64,7 @@ impl Health {
             connection: shared.provider.connection(),
             last_receive: shared.last_receive().map(|at| at.elapsed()),
             failing: shared.failing().map(|(since, error)| (since.elapsed(), error)),
+            held: shared.held.now(),
             counts: shared.counters.snapshot(),
             in_flight,
         }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::gates::Passed;
 use crate::delivery::Delivery;
 
 /// The deliveries whose handlers run, by slot. Locked for moments only: when one starts, ends or is looked at.
@@ -11,10 +12,11 @@ use crate::delivery::Delivery;
 pub(super) struct InFlight(Mutex<Vec<Option<Running>>>);
 
 /// A delivery whose handler runs.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Running {
     pub(super) delivery: Delivery,
     pub(super) since: Instant,
+    pub(super) passed: Passed,
 }
 
 impl InFlight {

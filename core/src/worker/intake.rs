@@ -1,6 +1,6 @@
 //! Receiving: one call at a time, held across turns, with pauses after errors of the broker.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,15 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
+use super::gates::{Arrived, Permits};
 use super::report::StopReason;
+use super::settings::Settings;
 use super::shared::Shared;
 use crate::backoff::Backoff;
 use crate::contract::{ConnectionState, MessageProvider};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, Result};
+use crate::gate::Flow;
 
 /// How long a call may wait after an error, to tell soon that the broker is back.
 const PROBE_WAIT: Duration = Duration::from_secs(1);
@@ -25,28 +28,31 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after an empty answer that came too early.
 const EARLY_PAUSE: Duration = Duration::from_secs(1);
 
-/// The call that waits for deliveries.
+/// The call that waits at the gates, and then for deliveries.
 pub(super) struct Intake {
     shared: Arc<Shared>,
+    settings: Arc<Settings>,
     wait: Duration,
-    give_up_after: Option<Duration>,
     backoff: Backoff,
     /// There was an error, and no success since.
     failing: bool,
-    call: Option<BoxFuture<'static, Result<Vec<Delivery>>>>,
+    /// The provider was connected when it answered the last time.
+    heard: bool,
+    call: Option<BoxFuture<'static, Result<Arrived>>>,
     /// The most that the call may bring.
     asked: usize,
 }
 
 impl Intake {
     /// Waits for this long before it reports that nothing has arrived.
-    pub(super) fn new(shared: Arc<Shared>, wait: Duration, give_up_after: Option<Duration>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, settings: Arc<Settings>, wait: Duration) -> Self {
         Self {
             shared,
+            settings,
             wait,
-            give_up_after,
             backoff: Backoff::new(Duration::from_millis(100), MAX_PAUSE),
             failing: false,
+            heard: false,
             call: None,
             asked: 0,
         }
@@ -56,6 +62,12 @@ impl Intake {
         self.call.is_some()
     }
 
+    /// Whether a call that begins now is a look at the queue from its first moment: a provider that has yet to connect may
+    /// wait in vain for a queue that is full.
+    pub(super) fn hears(&self) -> bool {
+        self.heard
+    }
+
     /// Begins to wait for at most this many.
     pub(super) fn ask(&mut self, max: NonZeroUsize) {
         self.call(max, Duration::ZERO);
@@ -63,7 +75,13 @@ impl Intake {
 
     fn call(&mut self, max: NonZeroUsize, pause: Duration) {
         let wait = if self.failing { self.wait.min(PROBE_WAIT) } else { self.wait };
-        self.call = Some(Box::pin(receive(Arc::clone(&self.shared.provider), max, wait, pause)));
+        let (shared, settings) = (Arc::clone(&self.shared), Arc::clone(&self.settings));
+        self.call = Some(Box::pin(async move {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            pass_and_receive(&shared, &settings, max, wait).await
+        }));
         self.asked = max.get();
     }
 
@@ -82,13 +100,14 @@ impl Intake {
     /// What has arrived: empty after a wait without deliveries, `None` after an error or its end. Pends while nobody asks.
     ///
     /// Cancel safe: the call stays.
-    pub(super) async fn arrived(&mut self) -> Option<Vec<Delivery>> {
+    pub(super) async fn arrived(&mut self) -> Option<Arrived> {
         let Some(call) = &mut self.call else { return std::future::pending().await };
         let result = call.await;
         self.call = None;
         let error = match result {
             Ok(deliveries) => {
                 let probed = std::mem::take(&mut self.failing);
+                self.heard = self.shared.provider.connection() == ConnectionState::Connected;
                 // A provider that is still busy connecting has nothing to say either.
                 if deliveries.is_empty() && self.shared.provider.connection() == ConnectionState::Connecting {
                     self.failing = probed;
@@ -101,12 +120,13 @@ impl Intake {
             Err(error) => error,
         };
         self.failing = true;
+        self.heard = false;
         if error.kind() == ErrorKind::Closed {
             self.shared.stop(StopReason::Closed);
             return None;
         }
         let since = self.shared.failed(&error);
-        if !error.is_temporary() || self.give_up_after.is_some_and(|limit| since.elapsed() >= limit) {
+        if !error.is_temporary() || self.settings.give_up_after.is_some_and(|limit| since.elapsed() >= limit) {
             self.shared.stop(StopReason::Broker(error));
             return None;
         }
@@ -119,15 +139,28 @@ impl Intake {
     }
 }
 
-async fn receive(
-    provider: Arc<dyn MessageProvider>,
-    max: NonZeroUsize,
-    wait: Duration,
-    pause: Duration,
-) -> Result<Vec<Delivery>> {
-    if !pause.is_zero() {
-        sleep(pause).await;
+/// Passes the gates, then receives as many as they allow.
+async fn pass_and_receive(shared: &Shared, settings: &Settings, max: NonZeroUsize, wait: Duration) -> Result<Arrived> {
+    if settings.gates.is_empty() {
+        return receive(&*shared.provider, max, wait).await.map(|came| Permits::default().used(came));
     }
+    loop {
+        let permits = settings.gates.enter(shared, max).await;
+        let allowed = permits.deliveries().unwrap_or(max);
+        let usual = settings.prefetch_for(*shared.concurrency.borrow());
+        let narrow = settings.gates.flow() == Flow::Narrow;
+        let most = if narrow { NonZeroU16::try_from(allowed).unwrap_or(usual) } else { usual };
+        shared.set_prefetch(usual.min(most)).await;
+        tokio::select! {
+            // First: what is ready by now stays where it is.
+            biased;
+            () = permits.revoked() => {}
+            received = receive(&*shared.provider, allowed, wait) => return received.map(|came| permits.used(came)),
+        }
+    }
+}
+
+async fn receive(provider: &dyn MessageProvider, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>> {
     let end = Instant::now() + wait;
     loop {
         let left = end.saturating_duration_since(Instant::now());

@@ -2,11 +2,14 @@
 
 mod control;
 mod counters;
+mod gates;
 mod handle;
 mod health;
+mod held;
 mod in_flight;
 mod intake;
 mod lease;
+mod ready;
 mod report;
 mod settings;
 mod settle;
@@ -24,14 +27,16 @@ use tower_layer::{Identity, Layer, Stack};
 
 pub use self::handle::WorkerHandle;
 pub use self::health::{Health, HealthInFlight};
+pub use self::ready::ReadyWorker;
 pub use self::report::{Counts, Report, StopReason, WorkerError};
 use self::settings::{Settings, hook};
 use self::shared::Shared;
-use self::signals::Signals;
+pub(crate) use self::signals::{Listener as SignalListener, Signals};
 use crate::contract::MessageProvider;
 use crate::delivery::Delivery;
-use crate::error::BoxError;
+use crate::error::{BoxError, Result};
 use crate::extensions::Extensions;
+use crate::gate::Gate;
 use crate::handler::{Context, Handler, IntoHandler};
 use crate::layer::CatchPanic;
 use crate::message::Limits;
@@ -108,6 +113,14 @@ impl<L> Worker<L> {
         self
     }
 
+    /// Passes this gate before it fetches, such as a [`RateLimit`](crate::gate::RateLimit) or a
+    /// [`KillSwitch`](crate::gate::KillSwitch); several are passed in the order in which they were added. All loops of the worker
+    /// share it, and so do several workers that are given clones of one `Arc`.
+    pub fn gate(mut self, gate: impl Gate + 'static) -> Self {
+        self.settings.gates.push(Arc::new(gate));
+        self
+    }
+
     /// Stops after this many messages. The last ones have all the time they need: the [`deadline`](Self::deadline) counts
     /// only from when the worker is told to stop, by a signal, a handle or another limit.
     pub fn max_messages(mut self, messages: u64) -> Self {
@@ -150,9 +163,14 @@ impl<L> Worker<L> {
     }
 
     /// Parks a message, without running its handler, once the broker has delivered it more often than this: 20, unless told
-    /// otherwise; `None` never does. It ends the loop of a message that kills its worker, where the broker counts.
-    pub fn max_deliveries(mut self, deliveries: impl Into<Option<u32>>) -> Self {
-        self.settings.max_deliveries = deliveries.into();
+    /// otherwise; `None` never does. It ends the loop of a message that kills its worker, where the broker counts
+    /// ([`Capabilities::delivery_count`](crate::Capabilities::delivery_count)).
+    ///
+    /// It looks before the handler runs, at the broker's count alone, which includes deliveries that never reached a handler:
+    /// keep it well above the attempts that a message should have. Those are for [`Retry`](crate::layer::Retry) and
+    /// [`MaxDeliveries`](crate::layer::MaxDeliveries), which look when a handler has failed.
+    pub fn crash_limit(mut self, deliveries: impl Into<Option<u32>>) -> Self {
+        self.settings.crash_limit = deliveries.into();
         self
     }
 
@@ -239,9 +257,34 @@ impl<L> Worker<L> {
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
         let _ended = control::Ended(Arc::clone(&self.shared));
-        let context = Context::new(self.states.clone(), self.handle());
-        let handler = handler.into_handler(&context).map_err(WorkerError::start)?;
-        let handler = Arc::new(self.layer.layer(CatchPanic::new(handler)));
+        let handler = self.assemble(handler).map_err(WorkerError::start)?;
         control::run(self.shared, self.settings, handler).await
+    }
+
+    /// Takes its handler, to be run later: workers of one type, whatever their handlers and layers are. A
+    /// [`Supervisor`](crate::Supervisor) runs such workers.
+    pub fn ready<H, Args>(self, handler: H) -> ReadyWorker
+    where
+        H: IntoHandler<Args>,
+        L: Layer<CatchPanic<H::Handler>, Service: Handler>,
+    {
+        let (handle, handler) = (self.handle(), self.assemble(handler));
+        let Self { shared, mut settings, .. } = self;
+        ReadyWorker::new(handle, move |signals| async move {
+            let _ended = control::Ended(Arc::clone(&shared));
+            settings.signals = signals.unwrap_or(settings.signals);
+            control::run(shared, settings, handler.map_err(WorkerError::start)?).await
+        })
+    }
+
+    /// The handler with its arguments and layers.
+    fn assemble<H, Args>(&self, handler: H) -> Result<Arc<L::Service>>
+    where
+        H: IntoHandler<Args>,
+        L: Layer<CatchPanic<H::Handler>>,
+    {
+        let context = Context::new(self.states.clone(), self.handle());
+        let handler = handler.into_handler(&context)?;
+        Ok(Arc::new(self.layer.layer(CatchPanic::new(handler))))
     }
 }

@@ -13,6 +13,8 @@ pub struct Report {
     pub stopped: StopReason,
     /// How long it ran.
     pub elapsed: Duration,
+    /// For how long gates held it back ([`Worker::gate`](super::Worker::gate)): the time in which at least one of its loops waited.
+    pub held: Duration,
     /// How often what happened.
     pub counts: Counts,
 }
@@ -121,7 +123,10 @@ impl fmt::Display for Report {
         ];
         // The first two always, the rest where there is something to say.
         let shown = rows.into_iter().enumerate().filter(|(i, (_, n))| *i < 2 || *n > 0);
-        let lines: Vec<_> = shown.map(|(_, (what, n))| format!("  {what:<16}{n:>8}")).collect();
+        let mut lines: Vec<_> = shown.map(|(_, (what, n))| format!("  {what:<16}{n:>8}")).collect();
+        if self.held >= Duration::from_millis(1) {
+            lines.push(format!("  {:<16}{:>8}", "held back", format!("{:.1?}", self.held)));
+        }
         f.write_str(&lines.join("\n"))
     }
 }

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::WorkerHandle;
+use super::gates::Gates;
 use super::signals::Signals;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
@@ -23,13 +24,14 @@ pub(super) struct Settings {
     pub(super) parallelism: usize,
     pub(super) spawned: bool,
     pub(super) prefetch: Option<NonZeroU16>,
+    pub(super) gates: Gates,
     pub(super) max_messages: Option<u64>,
     pub(super) max_time: Option<Duration>,
     pub(super) max_memory: Option<u64>,
     pub(super) stop_when_empty: bool,
     pub(super) deadline: Duration,
     pub(super) give_up_after: Option<Duration>,
-    pub(super) max_deliveries: Option<u32>,
+    pub(super) crash_limit: Option<u32>,
     pub(super) limits: Limits,
     pub(super) ack_first: bool,
     pub(super) stop_on_error: bool,
@@ -47,13 +49,14 @@ impl Default for Settings {
             parallelism: 1,
             spawned: false,
             prefetch: None,
+            gates: Gates::default(),
             max_messages: None,
             max_time: None,
             max_memory: None,
             stop_when_empty: false,
             deadline: Duration::from_secs(30),
             give_up_after: None,
-            max_deliveries: Some(20),
+            crash_limit: Some(20),
             limits: Limits::default(),
             ack_first: false,
             stop_on_error: false,

@@ -1,17 +1,24 @@
 //! What the loops of a worker, its handle and its health view share.
 
 use std::fmt;
+use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use super::counters::Counters;
+use super::held::Held;
 use super::in_flight::InFlight;
 use super::report::StopReason;
 use crate::contract::MessageProvider;
 use crate::error::Error;
+
+/// How long the broker may take to be told something.
+pub(super) const TELL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How far a worker is on its way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +40,9 @@ pub(super) struct Shared {
     pub(super) provider: Arc<dyn MessageProvider>,
     pub(super) counters: Counters,
     pub(super) concurrency: watch::Sender<usize>,
+    pub(super) held: Held,
+    /// What the provider was told last.
+    prefetch: Mutex<Option<NonZeroU16>>,
     /// One table for each loop.
     pub(super) in_flight: Mutex<Vec<Arc<InFlight>>>,
     /// Deliveries whose handlers were started, or that were refused.
@@ -59,6 +69,8 @@ impl Shared {
             provider,
             counters: Counters::default(),
             concurrency: watch::Sender::new(1),
+            held: Held::default(),
+            prefetch: Mutex::default(),
             in_flight: Mutex::default(),
             admitted: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Running),
@@ -68,6 +80,21 @@ impl Shared {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the provider how many unsettled deliveries it may hold, unless it knows.
+    pub(super) async fn set_prefetch(&self, prefetch: NonZeroU16) {
+        let before = self.prefetch.lock().unwrap_or_else(PoisonError::into_inner).replace(prefetch);
+        if before == Some(prefetch) {
+            return;
+        }
+        match timeout(TELL_DEADLINE, self.provider.set_prefetch(prefetch)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(queue = self.provider.queue(), %error, "the prefetch holds from the next connection on");
+            }
+            Err(_) => warn!(queue = self.provider.queue(), "the broker did not confirm the prefetch in time"),
+        }
     }
 
     /// The tables of what is in flight.

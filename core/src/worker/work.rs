@@ -41,7 +41,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
     let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
     let ack_first = settings.ack_first.then(|| Arc::clone(&shared));
-    let mut intake = Intake::new(Arc::clone(&shared), wait, settings.give_up_after);
+    let mut intake = Intake::new(Arc::clone(&shared), Arc::new(settings.clone()), wait);
     let mut settling = Settling::new(Arc::clone(&shared));
     let mut leases = Leases::new(&shared.provider);
     let mut slots = Slots::new();
@@ -61,7 +61,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             && idling.is_none()
             && let Some(max) = NonZeroUsize::new(work.room(slots.running()))
         {
-            work.note_quiet();
+            work.note_quiet(intake.hears());
             intake.ask(max);
         }
         if now >= Stage::Cancelling {
@@ -88,7 +88,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 if deliveries.is_empty() {
                     idling = work.idle();
                 }
-                for delivery in deliveries {
+                for (delivery, passed) in deliveries {
                     let receipt = delivery.receipt();
                     let admitted = work.admit(delivery, &mut settling);
                     // What is acked before it is handled has no lease that could be renewed.
@@ -96,7 +96,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                         leases.hold(receipt);
                     }
                     let Some(delivery) = admitted else { continue };
-                    let running = Running { delivery: delivery.clone(), since: Instant::now() };
+                    let running = Running { delivery: delivery.clone(), since: Instant::now(), passed };
                     let call = call(Arc::clone(&handler), delivery, ack_first.clone());
                     let call = if work.settings.spawned { Either::Right(spawned(call)) } else { Either::Left(call) };
                     work.table.insert(slots.start(call), running);
@@ -152,7 +152,7 @@ struct Work {
     index: usize,
     /// Whether the others were told that this loop has something in flight.
     busy: bool,
-    /// The mark of when it began to wait, if nothing was in flight then in any loop.
+    /// The mark of when it began to wait, if nothing was in flight then in any loop and the provider was connected.
     quiet: Option<u64>,
     memory_checked: Instant,
 }
@@ -184,7 +184,7 @@ impl Work {
             settle(Outcome::Release);
             return None;
         }
-        let refused = match (self.settings.max_deliveries, delivery.delivery_count()) {
+        let refused = match (self.settings.crash_limit, delivery.delivery_count()) {
             (Some(max), Some(count)) if count > max => Some(Reason::new(format!(
                 "delivered {count} times without being settled, the limit is {max}; it may end the process that handles it"
             ))),
@@ -200,7 +200,7 @@ impl Work {
 
     /// Turns what a handler came to into a settlement.
     fn finish(&mut self, slot: usize, finished: Finished<Called>, settling: &mut Settling) {
-        let Some(Running { delivery, .. }) = self.table.remove(slot) else { return };
+        let Some(Running { delivery, passed, .. }) = self.table.remove(slot) else { return };
         let (result, acked) = match finished {
             Finished::Returned(Called::Handled(result)) => (result, false),
             Finished::Returned(Called::AckedAndHandled(result)) => (result, true),
@@ -210,6 +210,7 @@ impl Work {
             Finished::Panicked(panicked) => (Err(panicked.into()), false),
         };
         self.shared.counters.handled.add(1);
+        passed.handled(&delivery, &result);
         let outcome = result.unwrap_or_else(|error| self.failed(&delivery, &error));
         if !acked {
             settling.push(Settlement::new(delivery.receipt(), outcome));
@@ -280,9 +281,9 @@ impl Work {
         }
     }
 
-    fn note_quiet(&mut self) {
+    fn note_quiet(&mut self, hears: bool) {
         if self.settings.stop_when_empty {
-            self.quiet = self.shared.quiet();
+            self.quiet = self.shared.quiet().filter(|_| hears);
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn only(table: &Table<'_>) -> Option<String> {
         return None;
     }
     let value = table.value();
-    match value.reading().brokers.as_slice() {
+    match value.reading().names.brokers.as_slice() {
         [only] => return Some((*only).to_owned()),
         [] => value.refuse(format!("{} has no broker; add one, as in [brokers] main = \"amqp://host/\"", value.path())),
         several => value.refuse(format!(
@@ -55,7 +55,7 @@ impl FromValue for BrokerName {
 
 /// Whether this is the name of a broker; notes a mistake if not.
 pub(super) fn is_known(value: &Value<'_>, name: &str, may_be_shown: bool) -> bool {
-    let brokers = &value.reading().brokers;
+    let brokers = &value.reading().names.brokers;
     let known = brokers.contains(&name);
     if !known {
         let name_shown = if may_be_shown { shown(name) } else { "by that name".to_owned() };

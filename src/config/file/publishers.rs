@@ -27,7 +27,7 @@ options! {
         /// How long the broker holds a message back.
         delay: Option<Duration>,
         /// How long a message may wait for its confirmation, reconnects included.
-        timeout: Option<Duration> => "30s",
+        timeout: Option<Duration> => "\"30s\"",
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use swarrot_core::DeadLetter;
 use swarrot_core::layer::BoxStack;
 
+use super::super::gates::GateName;
 use super::super::layers::LayerEntry;
 use super::super::read::{FromValue, Keys, Name, Named, OrOff, Size, Table, Value, options, shown};
 use super::brokers::{BrokerName, only};
@@ -36,11 +37,11 @@ options! {
         /// Stops once the queue is empty.
         stop_when_empty: bool = false,
         /// How long handlers may take to finish after the worker was told to stop.
-        deadline: Option<Duration> => "30s",
+        deadline: Option<Duration> => "\"30s\"",
         /// Ends with an error once the broker has only failed for this long.
         give_up_after: Option<Duration> => "never",
-        /// Parks a message that the broker has delivered more often than this, without running the handler.
-        max_deliveries: Option<OrOff> => "20",
+        /// Parks a message, without running its handler, that the broker has delivered more often than this: it may be one that ends every process which handles it.
+        crash_limit: Option<OrOff> => "20",
         /// What becomes of messages given up on: parked in `<queue>.dead`, or dropped.
         dead_letter: DeadLetter = "park",
         /// Acks each message before it is handled: at most once instead of at least once.
@@ -51,7 +52,9 @@ options! {
         signals: bool = true,
         /// How large a message may be to be handled; what is larger is parked.
         limits: Option<LimitKeys>,
-        /// What wraps the handler, a list; the first is the outermost.
+        /// Gates that it passes before it fetches, in this order.
+        gates: Vec<GateName> = [],
+        /// What wraps the handler; the first is the outermost.
         layers: Vec<LayerEntry> = [],
     }
 }
@@ -60,13 +63,13 @@ options! {
     /// How large a message may be.
     pub(in crate::config) struct LimitKeys {
         /// The body.
-        body: Option<Size> => "16 MiB",
+        body: Option<Size> => "\"16 MiB\"",
         /// Number of headers.
         headers: Option<usize> => "64",
         /// A header's name.
-        header_name: Option<Size> => "255 B",
+        header_name: Option<Size> => "\"255 B\"",
         /// A header's value.
-        header_value: Option<Size> => "8 KiB",
+        header_value: Option<Size> => "\"8 KiB\"",
         /// Levels of lists and maps in a header's value.
         nesting: Option<usize> => "8",
     }

@@ -1,16 +1,19 @@
 //! Layers by name.
 //!
-//! A layer is one file here, with its options and a line in [`known`].
+//! A layer is one file here, with its options, and a line in the default of [`Layers`].
 
-mod registry;
+mod deduplicate;
+mod instant_retry;
+mod max_age;
+mod max_deliveries;
+mod peak_memory;
 mod retry;
 mod timeout;
 
 use swarrot_core::layer::BoxLayer;
 
-pub use self::registry::Refusal;
-pub(super) use self::registry::Registry;
 use super::read::{FromValue, Options, Value};
+use super::registry::{Refusal, Registry};
 
 /// Options of a layer, as a worker's `layers` in a file have them.
 ///
@@ -68,6 +71,11 @@ pub(super) type Layers = Registry<BoxLayer>;
 impl Default for Layers {
     fn default() -> Self {
         let mut layers = Self::new("layer");
+        layers.add_layer::<deduplicate::Deduplicate>();
+        layers.add_layer::<instant_retry::InstantRetry>();
+        layers.add_layer::<max_age::MaxAge>();
+        layers.add_layer::<max_deliveries::MaxDeliveries>();
+        layers.add_layer::<peak_memory::PeakMemory>();
         layers.add_layer::<retry::Retry>();
         layers.add_layer::<timeout::Timeout>();
         layers
@@ -90,6 +98,6 @@ impl FromValue for LayerEntry {
     const KIND: &'static str = "table with a `layer` and its options";
 
     fn from_value(value: &Value<'_>) -> Option<Self> {
-        value.reading().layers.read(value, Self::EXPECTED).map(Self)
+        value.reading().known.layers.read(value, Self::EXPECTED).map(Self)
     }
 }

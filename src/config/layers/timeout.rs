@@ -5,7 +5,8 @@ use std::time::Duration;
 use swarrot_core::layer::{self, BoxLayer};
 
 use super::super::read::options;
-use super::{LayerOptions, Refusal};
+use super::super::registry::Refusal;
+use super::LayerOptions;
 
 options! {
     /// Cancels a handler that takes too long, which counts as an error.

@@ -15,7 +15,7 @@ pub use self::collections::Named;
 pub use self::kinds::{Name, OrOff, Size};
 pub(super) use self::nearest::hint;
 pub use self::options::{Field, Key, Keys, Options, options};
-pub(super) use self::source::{Reading, Source};
+pub(super) use self::source::{Names, Reading, Source};
 pub use self::table::Table;
 pub(super) use self::value::shown;
 pub use self::value::{FromValue, Value};

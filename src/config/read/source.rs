@@ -5,32 +5,59 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::super::error::Problem;
-use super::super::layers::Layers;
+use super::super::registry::Known;
 use super::variables::Variables;
 
 /// A text and where it is from.
 pub(in crate::config) struct Source {
-    pub(in crate::config) file: Option<PathBuf>,
-    pub(in crate::config) text: String,
+    file: Option<PathBuf>,
+    text: String,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
 }
 
 /// What is known while a file is read.
 pub(in crate::config) struct Reading<'a> {
     pub(in crate::config) source: &'a Source,
     pub(in crate::config) variables: &'a Variables,
-    pub(in crate::config) layers: &'a Layers,
-    /// The names of all brokers.
-    pub(in crate::config) brokers: Vec<&'a str>,
+    pub(in crate::config) known: &'a Known,
+    /// What else may be referred to by its name.
+    pub(in crate::config) names: Names<'a>,
     problems: RefCell<Vec<Problem>>,
     seen: RefCell<BTreeSet<String>>,
 }
 
+/// Names that the file gives.
+#[derive(Default)]
+pub(in crate::config) struct Names<'a> {
+    pub(in crate::config) brokers: Vec<&'a str>,
+    pub(in crate::config) gates: Vec<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// Those in a file.
+    pub(in crate::config) fn of(root: &'a DeTable<'a>) -> Self {
+        let names = |table: &str| match root.get(table).map(toml::Spanned::get_ref) {
+            Some(DeValue::Table(entries)) => entries.keys().map(|name| name.get_ref().as_ref()).collect(),
+            _ => Vec::new(),
+        };
+        Self { brokers: names("brokers"), gates: names("gates") }
+    }
+}
+
 impl<'a> Reading<'a> {
-    pub(in crate::config) fn new(source: &'a Source, variables: &'a Variables, layers: &'a Layers) -> Self {
-        Self { source, variables, layers, brokers: Vec::new(), problems: RefCell::default(), seen: RefCell::default() }
+    pub(in crate::config) fn new(source: &'a Source, variables: &'a Variables, known: &'a Known) -> Self {
+        Self {
+            source,
+            variables,
+            known,
+            names: Names::default(),
+            problems: RefCell::default(),
+            seen: RefCell::default(),
+        }
     }
 
     /// The text as TOML, unless it is none; then all mistakes are noted, one for each line.
@@ -64,19 +91,17 @@ impl<'a> Reading<'a> {
 }
 
 impl Source {
+    /// Without the mark that some editors put before a text.
+    pub(in crate::config) fn new(file: Option<PathBuf>, text: &str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, lines }
+    }
+
     fn problem(&self, at: Range<usize>, message: String) -> Problem {
-        let mut start = at.start.min(self.text.len());
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
-        }
-        let before = &self.text[..start];
-        let line_start = before.rfind('\n').map_or(0, |line_break| line_break + 1);
-        Problem {
-            file: self.file.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message,
-        }
+        let line = self.lines.partition_point(|start| *start <= at.start);
+        let before = self.text.get(self.lines[line - 1]..at.start).unwrap_or_default();
+        Problem { file: self.file.clone(), line, column: before.chars().count() + 1, message }
     }
 }
 

@@ -51,6 +51,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
         Hooks { provider: Some(broken::keeps_the_prefetched_at_stop), ..Hooks::NONE },
     ),
     mutant(
+        "keeps_the_prefetched_when_paused",
+        &["gates::pause_gives_back"],
+        // It knows of neither.
+        Hooks { provider: Some(broken::keeps_the_prefetched_at_stop), ..Hooks::NONE },
+    ),
+    mutant(
+        "pauses_for_ever",
+        &["gates::pause_until_the_next_receive", "gates::switch_probes_and_goes_on"],
+        Hooks { provider: Some(broken::pauses_for_ever), ..Hooks::NONE },
+    ),
+    mutant(
         "keeps_the_unsettled_at_close",
         &["settle::unsettled_comes_back_on_close"],
         Hooks { provider: Some(broken::keeps_the_unsettled_at_close), ..Hooks::NONE },

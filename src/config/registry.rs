@@ -1,19 +1,28 @@
-//! What a file may name in a list, such as layers, each with options of its own.
+//! What a file may name: layers and gates, each with options of its own.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::super::read::{FromValue, Keys, Options, Value, hint, shown};
+use super::gates::Gates;
+use super::layers::Layers;
+use super::read::{FromValue, Keys, Options, Value, hint, shown};
 
-/// Things of one sort that a file may name.
-pub(in crate::config) struct Registry<T> {
-    /// What they are called: the key that names one.
-    what: &'static str,
-    known: BTreeMap<&'static str, Known<T>>,
+/// All that a file may name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) layers: Layers,
+    pub(super) gates: Gates,
 }
 
-struct Known<T> {
+/// Things of one sort that a file may name.
+pub(super) struct Registry<T> {
+    /// What they are called: the key that names one.
+    what: &'static str,
+    known: BTreeMap<&'static str, Entry<T>>,
+}
+
+struct Entry<T> {
     read: Arc<Read<T>>,
     keys: fn() -> Option<Keys>,
 }
@@ -59,15 +68,15 @@ impl<T> Registry<T> {
             };
             build(options).map_err(refuse).ok()
         };
-        self.known.insert(name, Known { read: Arc::new(read), keys: O::keys });
+        self.known.insert(name, Entry { read: Arc::new(read), keys: O::keys });
     }
 
     /// Each one's name and keys.
-    pub(in crate::config) fn keys(&self) -> impl Iterator<Item = (&'static str, Keys)> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&'static str, Keys)> {
         self.known.iter().filter_map(|(name, known)| (known.keys)().map(|keys| (*name, keys)))
     }
 
-    /// Reads one of a list: its name, and its options beside it.
+    /// Reads one: its name, and its options beside it.
     pub(super) fn read(&self, value: &Value<'_>, expected: &str) -> Option<T> {
         let known = || self.known.keys().copied();
         let Some(table) = value.as_table() else {
@@ -94,7 +103,7 @@ impl<T> Clone for Registry<T> {
     }
 }
 
-impl<T> Clone for Known<T> {
+impl<T> Clone for Entry<T> {
     fn clone(&self) -> Self {
         Self { read: Arc::clone(&self.read), keys: self.keys }
     }
