@@ -39,7 +39,10 @@
 //! # Where to find what
 //! - [`connect`]: from a URL to a [`Broker`], which makes providers and publishers.
 //! - [`Worker`]: receives, handles, settles; its limits and how it stops.
-//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return.
+//! - [`Handler`] and [`FromDelivery`]: what handlers may ask for and return; [`debugging_handlers`]: what the compiler
+//!   means when it refuses one.
+//! - [`Router`]: a handler for each kind of message; [`Batch`]: many messages in one call.
+//! - [`Requester`] and [`reply`]: questions and answers over queues.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
 //! - [`gate`]: what holds a worker back before it fetches, such as [`gate::RateLimit`].
 //! - [`Supervisor`]: several workers, restarted when they fail, stopped together.
@@ -54,6 +57,7 @@
 //! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
 //! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
+//! | `tower` | no | layers and services of tower's around handlers, and handlers as services |
 
 #[cfg(feature = "config")]
 pub mod config;
@@ -69,6 +73,9 @@ pub use swarrot_amqp as amqp;
 pub use swarrot_memory as memory;
 #[cfg(feature = "redis")]
 pub use swarrot_redis as redis;
+
+#[doc = include_str!("../docs/debugging-handlers.md")]
+pub mod debugging_handlers {}
 
 /// The README's examples compile.
 #[cfg(all(doctest, feature = "json"))]

@@ -6,7 +6,7 @@ pub use swarrot_core::gate::{KillSwitch, RateLimit};
 pub use swarrot_core::layer::{Deduplicate, Retry, Timeout};
 pub use swarrot_core::topology::{Exchange, Queue, Topology};
 pub use swarrot_core::{
-    Attempt, BoxError, Broker, Delivery, ErrorKind, Extension, Header, Message, MessageProvider, MessagePublisher,
-    MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions, PublisherOptions, Reason,
-    RetryAfter, Settlement, State, Supervisor, Worker, WorkerHandle,
+    Attempt, Batch, BoxError, Broker, Delivery, ErrorKind, Extension, Header, IntoHandler, Message, MessageProvider,
+    MessagePublisher, MessagePublisherExt, Outcome, Outgoing, Permanent, PriorityProvider, ProviderOptions,
+    PublisherOptions, Reason, RetryAfter, Router, Settlement, State, Supervisor, Worker, WorkerHandle, reply,
 };

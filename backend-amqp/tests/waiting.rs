@@ -85,9 +85,10 @@ async fn what_comes_back_from_waiting_is_counted_and_has_an_age() {
         assert_eq!(report.counts.requeued, 1, "{report}");
 
         let check = |delivery: Delivery| async move {
-            // Nacked twice; and given back once, which a classic queue does not count.
-            let count = if delivery.delivery_count().is_some() { 4 } else { 3 };
-            assert_eq!(delivery.total_deliveries(), count, "{delivery:?}");
+            // Nacked twice; and given back once, which a classic queue does not count. The worker may have fetched it once
+            // more before it stopped, which older servers count.
+            let counted = if delivery.delivery_count().is_some() { 4..=5 } else { 3..=3 };
+            assert!(counted.contains(&delivery.total_deliveries()), "{delivery:?}");
             // Since it was nacked for the first time, two waits ago.
             let age = delivery.age().expect("an age");
             assert!((secs(2)..secs(60)).contains(&age), "{age:?}");

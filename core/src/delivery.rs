@@ -9,52 +9,59 @@ use crate::extensions::Extensions;
 use crate::message::{Deaths, Headers, Message, Value, names, seconds};
 use crate::receipt::Receipt;
 
-/// A message handed to a handler. Cheap to clone: body, properties and headers are shared.
+/// A message handed to a handler. Cheap to clone: one count of references goes up, for body, properties, headers and all
+/// else are shared.
 ///
 /// There is no way to settle it from here: the worker does that with the handler's [`Outcome`](crate::Outcome).
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    shared: Arc<Shared>,
+    receipt: Receipt,
+    extensions: Extensions,
+}
+
+#[derive(Clone, Debug)]
+struct Shared {
     message: Arc<Message>,
     queue: Arc<str>,
     /// `None` is the default exchange, which has no name.
     exchange: Option<Arc<str>>,
     routing_key: Arc<str>,
-    receipt: Receipt,
     redelivered: bool,
     count: Option<u32>,
-    extensions: Extensions,
 }
 
 impl Delivery {
     /// A delivery as a backend makes it: from this queue, not yet redelivered, published to the default exchange.
     pub fn new(queue: impl Into<Arc<str>>, receipt: Receipt, message: impl Into<Arc<Message>>) -> Self {
         let queue = queue.into();
-        Self {
+        let shared = Shared {
             message: message.into(),
             exchange: None,
             routing_key: Arc::clone(&queue),
             queue,
-            receipt,
             redelivered: false,
             count: None,
-            extensions: Extensions::default(),
-        }
+        };
+        Self { shared: Arc::new(shared), receipt, extensions: Extensions::default() }
     }
 
     /// Says how the message was routed. A retried message keeps what its headers say about its first publishing.
     pub fn routed(mut self, exchange: impl Into<Arc<str>>, routing_key: impl Into<Arc<str>>) -> Self {
-        let first = |name| self.message.headers.get(name).and_then(Value::as_str).map(Arc::from);
+        let shared = Arc::make_mut(&mut self.shared);
+        let first = |name| shared.message.headers.get(name).and_then(Value::as_str).map(Arc::from);
         let first_exchange = first(names::EXCHANGE);
         let first_key = first(names::ROUTING_KEY);
-        self.exchange = Some(first_exchange.unwrap_or_else(|| exchange.into())).filter(|name| !name.is_empty());
-        self.routing_key = first_key.unwrap_or_else(|| routing_key.into());
+        shared.exchange = Some(first_exchange.unwrap_or_else(|| exchange.into())).filter(|name| !name.is_empty());
+        shared.routing_key = first_key.unwrap_or_else(|| routing_key.into());
         self
     }
 
     /// Says whether the broker has delivered it before, and how often in all, where the broker counts.
     pub fn delivered(mut self, redelivered: bool, delivery_count: Option<u32>) -> Self {
-        self.redelivered = redelivered;
-        self.count = delivery_count;
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.redelivered = redelivered;
+        shared.count = delivery_count;
         self
     }
 
@@ -66,37 +73,37 @@ impl Delivery {
 
     /// The message.
     pub fn message(&self) -> &Message {
-        &self.message
+        &self.shared.message
     }
 
     /// The message's body.
     pub fn body(&self) -> &bytes::Bytes {
-        &self.message.body
+        &self.shared.message.body
     }
 
     /// The message's headers.
     pub fn headers(&self) -> &Headers {
-        &self.message.headers
+        &self.shared.message.headers
     }
 
     /// The message's id; empty if its publisher set none.
     pub fn id(&self) -> &str {
-        self.message.properties.message_id.as_deref().unwrap_or_default()
+        self.shared.message.properties.message_id.as_deref().unwrap_or_default()
     }
 
     /// The queue it came from.
     pub fn queue(&self) -> &str {
-        &self.queue
+        &self.shared.queue
     }
 
     /// The exchange to which it was published first; empty for the default exchange.
     pub fn exchange(&self) -> &str {
-        self.exchange.as_deref().unwrap_or_default()
+        self.shared.exchange.as_deref().unwrap_or_default()
     }
 
     /// The routing key with which it was published first.
     pub fn routing_key(&self) -> &str {
-        &self.routing_key
+        &self.shared.routing_key
     }
 
     /// The token by which its provider settles it.
@@ -106,18 +113,18 @@ impl Delivery {
 
     /// Which attempt this is, from 1: one more than the retries that the message's headers count.
     pub fn attempt(&self) -> u32 {
-        self.message.retry_attempts() + 1
+        self.shared.message.retry_attempts() + 1
     }
 
     /// Whether the broker has (or may have) delivered it before.
     pub fn redelivered(&self) -> bool {
-        self.redelivered
+        self.shared.redelivered
     }
 
     /// How often the broker has delivered it, this time included, where it counts
     /// ([`Capabilities::delivery_count`](crate::Capabilities::delivery_count)). Deliveries that never reached a handler count too.
     pub fn delivery_count(&self) -> Option<u32> {
-        self.count
+        self.shared.count
     }
 
     /// How often the message was delivered from this queue in all, this time included, as far as that is known: by the
@@ -127,8 +134,13 @@ impl Delivery {
     /// Each of them begins anew where another goes on, so this is their sum. A [redrive](Self::redrive_copy) begins anew
     /// altogether.
     pub fn total_deliveries(&self) -> u32 {
-        let deaths = Deaths::of(&self.message, &self.queue).handled;
-        self.count.unwrap_or(1).max(1).saturating_add(self.message.retry_attempts()).saturating_add(deaths)
+        let deaths = Deaths::of(&self.shared.message, &self.shared.queue).handled;
+        self.shared
+            .count
+            .unwrap_or(1)
+            .max(1)
+            .saturating_add(self.shared.message.retry_attempts())
+            .saturating_add(deaths)
     }
 
     /// How old the message is, by the earliest time that is known of it: its timestamp property; its first failure, by
@@ -137,11 +149,11 @@ impl Delivery {
     ///
     /// Times are whole seconds, and clocks of several machines: what seems to come from the future is of no age.
     pub fn age(&self) -> Option<Duration> {
-        let noted = |name| self.message.headers.get(name).and_then(seconds);
+        let noted = |name| self.shared.message.headers.get(name).and_then(seconds);
         let since = noted(names::REDRIVEN).or_else(|| {
             // A client that knows no "none" writes the beginning of the epoch.
-            let published = self.message.properties.timestamp.filter(|at| *at > 0);
-            let died = Deaths::of(&self.message, &self.queue).first_at;
+            let published = self.shared.message.properties.timestamp.filter(|at| *at > 0);
+            let died = Deaths::of(&self.shared.message, &self.shared.queue).first_at;
             [published, noted(names::FIRST_FAILURE), died].into_iter().flatten().min()
         })?;
         Some(Duration::from_secs(unix_time().saturating_sub(since)))

@@ -5,7 +5,7 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`layer`], [`gate`], [`Worker`], [`Supervisor`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`Router`], [`Batch`], [`layer`], [`gate`], [`Worker`], [`Supervisor`].
 
 pub mod message;
 
@@ -19,12 +19,19 @@ mod settlement;
 
 mod contract;
 mod priority;
+mod provider_fn;
 mod sweep;
 pub mod topology;
 
-pub mod gate;
+mod batch;
 mod handler;
 pub mod layer;
+mod request;
+mod router;
+#[cfg(feature = "tower")]
+pub mod tower;
+
+pub mod gate;
 mod supervisor;
 mod worker;
 
@@ -34,6 +41,7 @@ mod secret;
 mod url;
 
 pub use self::backoff::Backoff;
+pub use self::batch::{Batch, BatchFailed, BatchFunction, BatchHandler, BatchShape, IntoOutcomes};
 pub use self::clock::unix_time;
 pub use self::contract::{
     Broker, Capabilities, ConnectionState, DeadLetter, MessageProvider, MessagePublisher, MessagePublisherExt,
@@ -44,14 +52,20 @@ pub use self::error::{BoxError, Error, ErrorKind, Result};
 #[cfg(feature = "json")]
 pub use self::handler::Json;
 pub use self::handler::{
-    Attempt, Context, Extension, FnHandler, FromDelivery, FromHeader, Handler, Header, HeaderName, IntoHandler,
-    IntoOutcome, State,
+    Attempt, Context, Extension, FnHandler, FromContext, FromDelivery, FromHeader, Function, Handler, HandlerShape,
+    Header, HeaderName, IntoHandler, IntoOutcome, Layered, OptionalFromDelivery, State, check_handler,
 };
 pub use self::marks::{Permanent, RetryAfter};
 pub use self::message::{Headers, Limits, Message, Properties, Value};
 pub use self::outcome::{Outcome, Reason};
 pub use self::priority::PriorityProvider;
+pub use self::provider_fn::{FnProvider, provider_fn};
 pub use self::receipt::Receipt;
+pub use self::request::{
+    IntoReply, ReplyErrors, ReplyErrorsHandler, ReplyHandler, Replying, RequestError, Requester, RequesterOptions,
+    reply,
+};
+pub use self::router::{Router, Routes};
 pub use self::secret::Secret;
 pub use self::settlement::{SettleError, Settlement};
 pub use self::supervisor::{

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use swarrot_core::gate::{Gate, KillSwitch, RateLimit};
 use swarrot_core::layer::{DedupStore, Deduplicate};
 use swarrot_core::{
-    Broker, Capabilities, Delivery, Error, Health, Message, MessageProvider, MessagePublisher, Outcome, Outgoing,
-    PriorityProvider, ReadyWorker, Receipt, Report, SettleError, Settlement, Supervisor, SupervisorError,
-    SupervisorHandle, SupervisorReport, Worker, WorkerError, WorkerHandle,
+    Broker, Capabilities, Context, Delivery, Error, FnProvider, Health, Message, MessageProvider, MessagePublisher,
+    Outcome, Outgoing, PriorityProvider, ReadyWorker, Receipt, Report, RequestError, Requester, Router, Routes,
+    SettleError, Settlement, Supervisor, SupervisorError, SupervisorHandle, SupervisorReport, Worker, WorkerError,
+    WorkerHandle,
 };
 
 const fn shared<T: Send + Sync + 'static>() {}
@@ -40,6 +41,11 @@ const _: () = {
     shared::<SupervisorError>();
     shared::<Arc<dyn Gate>>();
     shared::<Arc<dyn DedupStore>>();
+    shared::<FnProvider>();
+    shared::<Context>();
+    shared::<Routes>();
+    shared::<Requester>();
+    shared::<RequestError>();
     shared::<Arc<dyn MessageProvider>>();
     shared::<Arc<dyn MessagePublisher>>();
     shared::<Arc<dyn Broker>>();
@@ -52,5 +58,10 @@ fn a_run_is_send() {
     let _: &dyn Fn(Arc<dyn MessageProvider>) = &run;
     let ready = |worker: ReadyWorker| drop((sent(worker.run()), sent(Supervisor::new().run())));
     let _: &dyn Fn(ReadyWorker) = &ready;
+    let run = |provider: Arc<dyn MessageProvider>| drop(sent(Worker::new(provider).run(sent(Router::new()))));
+    let _: &dyn Fn(Arc<dyn MessageProvider>) = &run;
+    let ask =
+        |requester: Requester| drop(sent(async move { requester.request(Outgoing::new("q", Message::new(""))).await }));
+    let _: &dyn Fn(Requester) = &ask;
     assert_eq!(size_of::<Receipt>(), 24, "a receipt stays small: it is copied with every delivery");
 }

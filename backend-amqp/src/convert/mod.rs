@@ -109,10 +109,10 @@ pub(crate) fn from_delivery(queue: &str, properties: &BasicProperties, body: Vec
     ours.priority = *properties.priority();
     ours.ttl = properties.expiration().as_ref().and_then(|ms| ms.as_str().parse().ok()).map(Duration::from_millis);
     let mut count = None;
-    if let Some(table) = properties.headers() {
-        if fill(&mut message.headers, table, &mut count) {
-            deaths::translate(&mut message, queue);
-        }
+    if let Some(table) = properties.headers()
+        && fill(&mut message.headers, table, &mut count)
+    {
+        deaths::translate(&mut message, queue);
     }
     (message, count)
 }

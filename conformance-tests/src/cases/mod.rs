@@ -16,6 +16,7 @@ mod publish;
 mod receive;
 mod reconnect;
 mod redelivery;
+mod request;
 mod settle;
 mod stress;
 mod ttl;
@@ -45,6 +46,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
         unclaimed::CASES,
         control::CASES,
         gates::CASES,
+        request::CASES,
         stress::CASES,
     ]
     .into_iter()

@@ -5,11 +5,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::Context;
-use super::from_delivery::{FromDelivery, FromHeader, undecodable};
+#[cfg(feature = "json")]
+use super::from_delivery::undecodable;
+use super::from_delivery::{FromContext, FromDelivery, OptionalFromDelivery};
 use crate::delivery::Delivery;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// The body, decoded from JSON. A body that does not decode is parked at once: a retry would not mend it.
+///
+/// An `Option<Json<T>>` is `None` where the body is empty; a `Result<Json<T>, BoxError>` shows the handler what does not
+/// decode.
 ///
 /// ```
 /// use swarrot_core::Json;
@@ -28,10 +33,15 @@ pub struct Json<T>(pub T);
 #[cfg(feature = "json")]
 impl<T: serde::de::DeserializeOwned + Send> FromDelivery for Json<T> {
     fn from_delivery(delivery: &Delivery, _: &Context) -> Result<Self, BoxError> {
-        serde_json::from_slice(delivery.body()).map(Self).map_err(|e| {
-            let what = format!("the body is not the JSON of a {}", type_name::<T>());
-            undecodable(Error::new(ErrorKind::Decode, what).with_source(e))
-        })
+        delivery.message().parse_json().map(Self).map_err(undecodable)
+    }
+}
+
+/// `None` where the body is empty.
+#[cfg(feature = "json")]
+impl<T: serde::de::DeserializeOwned + Send> OptionalFromDelivery for Json<T> {
+    fn optional_from_delivery(delivery: &Delivery, context: &Context) -> Result<Option<Self>, BoxError> {
+        if delivery.body().is_empty() { Ok(None) } else { Self::from_delivery(delivery, context).map(Some) }
     }
 }
 
@@ -45,56 +55,44 @@ impl FromDelivery for Attempt {
     }
 }
 
-/// The value of one header. The type says which: it implements [`HeaderName`].
-///
-/// A message without the header, or with another type of value in it, is parked; ask for an `Option` where it may be
-/// missing.
-///
-/// ```
-/// use swarrot_core::{Header, HeaderName};
-///
-/// struct Tenant;
-/// impl HeaderName for Tenant {
-///     const NAME: &'static str = "tenant";
-///     type Value = String;
-/// }
-///
-/// async fn handle(Header(tenant): Header<Tenant>) {
-///     println!("for {tenant}");
-/// }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header<N: HeaderName>(pub N::Value);
-
-/// Names a header and the type of its value, for [`Header`].
-pub trait HeaderName: Send {
-    /// The header's name.
-    const NAME: &'static str;
-    /// The type of its value.
-    type Value: FromHeader;
-}
-
-impl<N: HeaderName> FromDelivery for Header<N> {
-    fn from_delivery(delivery: &Delivery, _: &Context) -> Result<Self, BoxError> {
-        let bad = |what: String| undecodable(Error::new(ErrorKind::Decode, what));
-        let value = delivery.headers().get(N::NAME).ok_or_else(|| bad(format!("header {:?} is missing", N::NAME)))?;
-        let read = N::Value::from_header(value);
-        read.map(Self).ok_or_else(|| bad(format!("header {:?} is not a {}", N::NAME, type_name::<N::Value>())))
-    }
-}
-
 /// A value shared by all deliveries: the one of this type that was given to [`Worker::state`](crate::Worker::state).
 /// A worker that lacks it does not start.
+///
+/// ```
+/// use swarrot_core::State;
+///
+/// struct Mailer;
+/// impl Mailer {
+///     async fn send(&self, text: &str) {}
+/// }
+///
+/// async fn send(State(mailer): State<Mailer>, text: String) { // worker.state(Mailer)
+///     mailer.send(&text).await;
+/// }
+/// ```
 #[derive(Debug)]
 pub struct State<T>(pub Arc<T>);
 
+impl<T: Any + Send + Sync> FromContext for State<T> {
+    fn from_context(context: &Context) -> Result<Self> {
+        context.state().map(Self)
+    }
+}
+
 impl<T: Any + Send + Sync> FromDelivery for State<T> {
     fn from_delivery(_: &Delivery, context: &Context) -> Result<Self, BoxError> {
-        Ok(Self(context.state()?))
+        Ok(Self::from_context(context)?)
     }
 
     fn check(context: &Context) -> Result<()> {
         context.state::<T>().map(drop)
+    }
+}
+
+/// `None` where the worker has no such value.
+impl<T: Any + Send + Sync> OptionalFromDelivery for State<T> {
+    fn optional_from_delivery(_: &Delivery, context: &Context) -> Result<Option<Self>, BoxError> {
+        Ok(context.state().ok().map(Self))
     }
 }
 
@@ -112,7 +110,28 @@ impl<T> Deref for State<T> {
     }
 }
 
-/// A value that a layer has added to this delivery.
+/// A value that a layer has added to this delivery with [`Delivery::insert_extension`].
+///
+/// ```
+/// use swarrot_core::{BoxError, Delivery, Extension, Handler, Outcome};
+///
+/// struct Tenant(String);
+///
+/// /// Finds out the tenant, once for all handlers.
+/// struct WithTenant<H>(H);
+///
+/// impl<H: Handler> Handler for WithTenant<H> {
+///     async fn handle(&self, mut delivery: Delivery) -> Result<Outcome, BoxError> {
+///         let tenant = delivery.queue().split('.').next().unwrap_or_default().to_owned();
+///         delivery.insert_extension(Tenant(tenant));
+///         self.0.handle(delivery).await
+///     }
+/// }
+///
+/// async fn handle(Extension(tenant): Extension<Tenant>) {
+///     println!("for {}", tenant.0);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Extension<T>(pub Arc<T>);
 
@@ -123,6 +142,19 @@ impl<T: Any + Send + Sync> FromDelivery for Extension<T> {
             BoxError::from(Error::new(ErrorKind::NotFound, what))
         };
         delivery.extension().map(Self).ok_or_else(missing)
+    }
+}
+
+/// `None` where no layer has added one.
+impl<T: Any + Send + Sync> OptionalFromDelivery for Extension<T> {
+    fn optional_from_delivery(delivery: &Delivery, _: &Context) -> Result<Option<Self>, BoxError> {
+        Ok(delivery.extension().map(Self))
+    }
+}
+
+impl<T> Clone for Extension<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 

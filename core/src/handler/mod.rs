@@ -4,17 +4,23 @@ mod context;
 mod extract;
 mod from_delivery;
 mod function;
+mod header;
+mod into_handler;
 mod into_outcome;
+mod layered;
 
 use std::future::Future;
 
 pub use self::context::Context;
 #[cfg(feature = "json")]
 pub use self::extract::Json;
-pub use self::extract::{Attempt, Extension, Header, HeaderName, State};
-pub use self::from_delivery::{FromDelivery, FromHeader};
-pub use self::function::{FnHandler, IntoHandler};
+pub use self::extract::{Attempt, Extension, State};
+pub use self::from_delivery::{FromContext, FromDelivery, OptionalFromDelivery};
+pub use self::function::{FnHandler, Function};
+pub use self::header::{FromHeader, Header, HeaderName};
+pub use self::into_handler::{HandlerShape, IntoHandler, check_handler};
 pub use self::into_outcome::IntoOutcome;
+pub use self::layered::Layered;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::outcome::Outcome;

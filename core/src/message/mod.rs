@@ -57,6 +57,18 @@ impl Message {
         Ok(Self::new(body).content_type("application/json"))
     }
 
+    /// The value that the body is the JSON of.
+    ///
+    /// # Errors
+    /// [`Decode`](crate::ErrorKind::Decode) if it is not.
+    #[cfg(feature = "json")]
+    pub fn parse_json<T: serde::de::DeserializeOwned>(&self) -> crate::Result<T> {
+        serde_json::from_slice(&self.body).map_err(|e| {
+            let what = format!("the body is not the JSON of a {}", std::any::type_name::<T>());
+            crate::Error::new(crate::ErrorKind::Decode, what).with_source(e)
+        })
+    }
+
     /// Sets a header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.headers.insert(name, value);

@@ -23,6 +23,8 @@ pub const REDRIVEN: &str = "swarrot_redriven";
 pub const EXCHANGE: &str = "swarrot_exchange";
 /// The routing key with which the message was published first, kept when it is retried or parked.
 pub const ROUTING_KEY: &str = "swarrot_routing_key";
+/// True in a reply that says that the request failed; its body is the error in words.
+pub const REPLY_ERROR: &str = "swarrot_error";
 
 /// What swarrot's own headers begin with.
 pub const PREFIX: &str = "swarrot_";

@@ -1,5 +1,7 @@
 //! Topic patterns, as AMQP 0-9-1 defines them.
 
+use std::collections::{BTreeSet, HashSet};
+
 /// Whether a topic pattern matches a routing key: both are words separated by dots, `*` stands for exactly one word and
 /// `#` for any number of words, none included (AMQP 0-9-1 specification, section 3.1.3.3).
 pub fn topic_matches(pattern: &str, routing_key: &str) -> bool {
@@ -55,6 +57,64 @@ impl CompiledPattern {
         }
         self.0[p..].iter().all(|word| *word == Word::Any)
     }
+
+    /// Whether it has no wildcard, and so matches exactly one routing key.
+    pub fn is_exact(&self) -> bool {
+        self.0.iter().all(|word| matches!(word, Word::Exactly(_)))
+    }
+
+    /// Whether it matches every routing key that the other one matches.
+    ///
+    /// Walks through all keys of the other one at once: what either has left to match after each word. Takes a time that
+    /// can double with each word of either pattern; it is for patterns that programmers write.
+    pub fn covers(&self, other: &Self) -> bool {
+        // A word that neither has stands for all such words.
+        let named = self.0.iter().chain(&other.0).filter_map(Word::name);
+        let alphabet: BTreeSet<Option<&str>> = named.map(Some).chain([None]).collect();
+        let start = (other.reached(&[0]), self.reached(&[0]));
+        let (mut seen, mut open) = (HashSet::from([start.clone()]), vec![start]);
+        while let Some((theirs, ours)) = open.pop() {
+            if theirs.contains(&other.0.len()) && !ours.contains(&self.0.len()) {
+                return false;
+            }
+            for word in &alphabet {
+                let next = (other.step(&theirs, *word), self.step(&ours, *word));
+                if !next.0.is_empty() && seen.insert(next.clone()) {
+                    open.push(next);
+                }
+            }
+        }
+        true
+    }
+
+    /// These positions, and those behind each `#` that may stand for nothing.
+    fn reached(&self, positions: &[usize]) -> BTreeSet<usize> {
+        let mut reached = BTreeSet::new();
+        for position in positions {
+            let words = self.0[*position..].iter().take_while(|word| **word == Word::Any).count();
+            reached.extend(*position..=position + words);
+        }
+        reached
+    }
+
+    /// The positions after one more word; `None` is a word that the pattern does not name.
+    fn step(&self, positions: &BTreeSet<usize>, word: Option<&str>) -> BTreeSet<usize> {
+        let after = |position: &usize| match self.0.get(*position)? {
+            Word::Any => Some(*position),
+            Word::One => Some(position + 1),
+            Word::Exactly(own) => (Some(own.as_str()) == word).then_some(position + 1),
+        };
+        self.reached(&positions.iter().filter_map(after).collect::<Vec<_>>())
+    }
+}
+
+impl Word {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Exactly(word) => Some(word),
+            Self::One | Self::Any => None,
+        }
+    }
 }
 
 /// The words of a key; an empty key has none, as in RabbitMQ.
@@ -91,6 +151,55 @@ mod tests {
             ("", "a", false),
         ] {
             assert_eq!(topic_matches(pattern, key), expected, "{pattern:?} on {key:?}");
+        }
+    }
+
+    #[test]
+    fn covering_is_matching_all_that_the_other_matches() {
+        for (one, other, expected) in [
+            ("a.*", "a.b", true),
+            ("a.b", "a.*", false),
+            ("#", "a.#.b", true),
+            ("a.#", "a.*.c", true),
+            ("a.*", "a.#", false),
+            ("a.#", "a", true),
+            ("*.#", "#.a", true),
+            ("*.#", "#", false),
+            ("#.*", "*.#", true),
+            ("#.a.#", "#.a.b.#", true),
+            ("a.*", "*.a", false),
+            ("", "#", false),
+            ("#", "", true),
+        ] {
+            assert_eq!(CompiledPattern::new(one).covers(&CompiledPattern::new(other)), expected, "{one:?}, {other:?}");
+        }
+    }
+
+    #[test]
+    fn covering_agrees_with_matching_every_short_key() {
+        // All patterns of up to three words, and keys of up to five; `x` is a word that no pattern has.
+        let texts = |words: &[&str], length: usize| {
+            let mut texts = vec![String::new()];
+            let mut last = vec![String::new()];
+            for _ in 0..length {
+                let longer = |text: &String| {
+                    let dot = if text.is_empty() { "" } else { "." };
+                    words.iter().map(|word| format!("{text}{dot}{word}")).collect::<Vec<_>>()
+                };
+                last = last.iter().flat_map(longer).collect();
+                texts.extend(last.iter().cloned());
+            }
+            texts
+        };
+        let keys = texts(&["a", "b", "x"], 5);
+        let patterns: Vec<_> = texts(&["a", "b", "*", "#"], 3).iter().map(|text| CompiledPattern::new(text)).collect();
+        let matched: Vec<Vec<bool>> =
+            patterns.iter().map(|pattern| keys.iter().map(|key| pattern.matches(key)).collect()).collect();
+        for (one, by_one) in patterns.iter().zip(&matched) {
+            for (other, by_other) in patterns.iter().zip(&matched) {
+                let all = by_one.iter().zip(by_other).all(|(one, other)| *one || !other);
+                assert_eq!(one.covers(other), all, "{one:?} and {other:?}");
+            }
         }
     }
 

@@ -51,6 +51,16 @@ impl WorkerHandle {
         self.shared.reached(Stage::Draining).await;
     }
 
+    /// Waits until the worker takes nothing more in: it was told to stop, or has all the messages that it may handle.
+    pub(crate) async fn takes_no_more(&self) {
+        self.shared.reached(Stage::Finishing).await;
+    }
+
+    /// How many deliveries may be in flight at once.
+    pub fn concurrency(&self) -> usize {
+        *self.shared.concurrency.borrow()
+    }
+
     /// Sets how many deliveries are in flight at once, from now on; what runs beyond a lower number may finish. Zero
     /// counts as one.
     pub fn set_concurrency(&self, deliveries: usize) {

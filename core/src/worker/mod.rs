@@ -37,7 +37,7 @@ use crate::delivery::Delivery;
 use crate::error::{BoxError, Result};
 use crate::extensions::Extensions;
 use crate::gate::Gate;
-use crate::handler::{Context, Handler, IntoHandler};
+use crate::handler::{Context, Handler, HandlerShape, IntoHandler};
 use crate::layer::CatchPanic;
 use crate::message::Limits;
 use crate::outcome::Outcome;
@@ -253,7 +253,7 @@ impl<L> Worker<L> {
     /// dropped, and a [`WorkerHandle`] keeps it alive.
     pub async fn run<H, Args>(self, handler: H) -> Result<Report, WorkerError>
     where
-        H: IntoHandler<Args>,
+        H: HandlerShape<Args> + IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>, Service: Handler>,
     {
         let _ended = control::Ended(Arc::clone(&self.shared));
@@ -283,7 +283,7 @@ impl<L> Worker<L> {
         H: IntoHandler<Args>,
         L: Layer<CatchPanic<H::Handler>>,
     {
-        let context = Context::new(self.states.clone(), self.handle());
+        let context = Context::of_worker(self.states.clone(), self.handle());
         let handler = handler.into_handler(&context)?;
         Ok(Arc::new(self.layer.layer(CatchPanic::new(handler))))
     }

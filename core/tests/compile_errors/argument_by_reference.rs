@@ -1,0 +1,7 @@
+use swarrot_core::{Delivery, check_handler};
+
+async fn greet(delivery: &Delivery) {}
+
+fn main() {
+    check_handler(&greet);
+}

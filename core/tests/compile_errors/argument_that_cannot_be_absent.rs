@@ -1,0 +1,7 @@
+use swarrot_core::check_handler;
+
+async fn send(text: Option<String>) {}
+
+fn main() {
+    check_handler(&send);
+}

@@ -1,0 +1,8 @@
+use std::time::Duration;
+use swarrot_core::Batch;
+
+async fn store(text: String) {}
+
+fn main() {
+    let _ = Batch::new(10, Duration::from_secs(1), store);
+}

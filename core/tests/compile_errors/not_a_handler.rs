@@ -1,0 +1,9 @@
+use std::sync::Arc;
+use swarrot_core::{MessageProvider, Worker};
+
+struct Mailer;
+
+fn main() {
+    let provider: Arc<dyn MessageProvider> = unreachable!();
+    let _ = Worker::new(provider).run(Mailer);
+}
