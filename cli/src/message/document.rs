@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use swarrot::message::FailedAttempt;
 use swarrot::{Delivery, Message};
 
 use super::{from_json, to_json};
@@ -98,6 +99,7 @@ impl Document {
                     "first": failure.first_at.map(time),
                     "last": failure.last_at.map(time),
                     "reason": failure.reason,
+                    "history": failure.history.iter().map(past).collect::<Json>(),
                 })
             }),
             headers: message.headers.iter().map(|(name, value)| (name.to_owned(), to_json(value))).collect(),
@@ -147,6 +149,11 @@ impl Document {
         }
         Ok(message)
     }
+}
+
+/// A failure of the past.
+fn past(failed: &FailedAttempt) -> Json {
+    json!({ "attempt": failed.attempt, "at": time(failed.at), "reason": failed.reason })
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub(crate) fn describe(message: &Message) -> String {
     line("expires after", p.ttl.map(|ttl| humantime::format_duration(ttl).to_string()));
     line("application", p.app_id.clone());
     for (name, value) in message.headers.iter() {
-        let value = value.as_str().map_or_else(|| to_json(value).to_string(), str::to_owned);
+        // What has several lines is indented, such as the history of failures.
+        let value = value.as_str().map_or_else(|| to_json(value).to_string(), |text| text.replace('\n', "\n    "));
         line(&format!("header {name}"), Some(value));
     }
     let body = match std::str::from_utf8(&message.body) {
