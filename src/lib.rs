@@ -44,6 +44,7 @@
 //! - [`Router`]: a handler for each kind of message; [`Batch`]: many messages in one call.
 //! - [`Requester`] and [`reply`]: questions and answers over queues.
 //! - [`layer`]: what wraps a handler, such as [`layer::Retry`].
+//! - [`publishing`]: what wraps a publisher, and publishers for tests.
 //! - [`gate`]: what holds a worker back before it fetches, such as [`gate::RateLimit`].
 //! - [`Supervisor`]: several workers, restarted when they fail, stopped together.
 //! - [`topology`]: exchanges, queues, bindings.
@@ -56,8 +57,11 @@
 //! | `amqp` | yes | RabbitMQ, `amqp://` and `amqps://` |
 //! | `redis` | yes | Redis Streams: `redis://`, `rediss://`, `redis+cluster://`, `redis+sentinel://`, `redis+unix://` |
 //! | `json` | yes | the argument [`Json`] and `Message::json` |
-//! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
 //! | `tower` | no | layers and services of tower's around handlers, and handlers as services |
+//! | `opentelemetry` | no | [`layer::Trace`] sets the parents of OpenTelemetry's spans and hands its context on with published messages |
+//! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
+//! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
+//! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
 
 #[cfg(feature = "config")]
 pub mod config;
@@ -81,3 +85,8 @@ pub mod debugging_handlers {}
 #[cfg(all(doctest, feature = "json"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The examples of the page on observability compile.
+#[cfg(all(doctest, feature = "fingers-crossed", feature = "metrics"))]
+#[doc = include_str!("../docs/observability.md")]
+pub struct Observability;

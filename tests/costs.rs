@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use swarrot::layer::{BeforeAfter, InstantRetry, MaxAge, MaxDeliveries, PeakMemory};
+use swarrot::layer::{BeforeAfter, BoxLayer, BoxStack, InstantRetry, MaxAge, MaxDeliveries, PeakMemory};
 use swarrot::memory::MemoryBroker;
 use swarrot::prelude::*;
 use swarrot::{Handler, Receipt};
@@ -82,6 +82,23 @@ fn allocations<H: Handler>(name: &str, handler: &H) {
 #[test]
 fn no_layer_allocates() {
     for_each_layer!(allocations);
+}
+
+#[test]
+fn a_boxed_stack_allocates_for_the_handler_and_each_layer() {
+    let layers = [
+        BoxLayer::new(Retry::fixed(SECOND)),
+        BoxLayer::new(InstantRetry::new(3, SECOND)),
+        BoxLayer::new(Timeout::new(SECOND)),
+    ];
+    for count in 0..=layers.len() {
+        let stack: BoxStack = layers[..count].iter().cloned().collect();
+        let handler = stack.layer(Nothing);
+        let (runtime, delivery) = (runtime(), delivery());
+        handle(&runtime, &handler, &delivery, 10);
+        let of = |messages| measure(|| handle(&runtime, &handler, &delivery, messages)).count_total;
+        assert_eq!(of(110) - of(10), 100 * (count as u64 + 1), "{count} layers");
+    }
 }
 
 /// A provider of a queue with so many messages.

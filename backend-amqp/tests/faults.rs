@@ -251,6 +251,33 @@ async fn a_server_in_need_blocks_publishers_but_not_settling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_delay_queue_without_a_leader_is_replaced() {
+    const DELAY: Duration = Duration::from_millis(770);
+    let node = node().await;
+    let bench = Bench::at("leader", &node.url(), Queue::classic).await;
+    let publisher =
+        bench.broker.publisher("", PublisherOptions::default().timeout(secs(16))).await.expect("a publisher");
+    let publish =
+        |body: &'static str, delay| publisher.publish_one(Outgoing::new(&bench.queue, Message::new(body)).delay(delay));
+    let provider = bench.provider(10).await;
+    publish("before", DELAY).await.expect("the queue is made");
+    assert_eq!(body(&next(&*provider).await), "before");
+    // What has no leader answers nobody, as this one does now.
+    let leader = r#"whereis(list_to_atom("%2F_swarrot.delay.770"))"#;
+    node.ctl(&["eval", &format!("sys:suspend({leader}).")]).await;
+    let error = publish("meanwhile", DELAY).await.expect_err("nobody confirms");
+    assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
+    publish("at once", Duration::ZERO).await.expect("the channel works");
+    assert_eq!(body(&next(&*provider).await), "at once");
+    publish("after", DELAY).await.expect("another queue takes it");
+    assert_eq!(body(&next(&*provider).await), "after");
+    node.ctl(&["eval", &format!("sys:resume({leader}).")]).await;
+    node.ctl(&["delete_queue", "swarrot.delay.770"]).await;
+    node.ctl(&["delete_queue", "swarrot.delay.770-2"]).await;
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_behind() {
     let node = node().await;
     let threads = || {

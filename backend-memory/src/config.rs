@@ -38,6 +38,7 @@ impl Profile {
 
     pub(crate) fn capabilities(self) -> Capabilities {
         let mut can = Capabilities::NONE;
+        can.system = "memory";
         can.unroutable = true;
         can.ordered = true;
         can.delivery_count = true;

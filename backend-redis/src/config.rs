@@ -110,6 +110,7 @@ impl Config {
     /// What a broker with this lease can do; `durable`: the server writes an append-only file.
     pub(crate) fn capabilities(lease: Duration, durable: bool) -> Capabilities {
         let mut can = Capabilities::NONE;
+        can.system = "redis";
         can.unroutable = true;
         can.durable = durable;
         can.ordered = true;

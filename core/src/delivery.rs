@@ -17,6 +17,7 @@ use crate::receipt::Receipt;
 pub struct Delivery {
     shared: Arc<Shared>,
     receipt: Receipt,
+    system: &'static str,
     extensions: Extensions,
 }
 
@@ -43,7 +44,7 @@ impl Delivery {
             redelivered: false,
             count: None,
         };
-        Self { shared: Arc::new(shared), receipt, extensions: Extensions::default() }
+        Self { shared: Arc::new(shared), receipt, system: "", extensions: Extensions::default() }
     }
 
     /// Says how the message was routed. A retried message keeps what its headers say about its first publishing.
@@ -71,6 +72,15 @@ impl Delivery {
         self
     }
 
+    /// Says which messaging system it is from, unless it says so already. A worker does that, by its provider's
+    /// [`Capabilities::system`](crate::Capabilities::system).
+    pub fn with_system(mut self, system: &'static str) -> Self {
+        if self.system.is_empty() {
+            self.system = system;
+        }
+        self
+    }
+
     /// The message.
     pub fn message(&self) -> &Message {
         &self.shared.message
@@ -94,6 +104,12 @@ impl Delivery {
     /// The queue it came from.
     pub fn queue(&self) -> &str {
         &self.shared.queue
+    }
+
+    /// The messaging system it came from, as [`Capabilities::system`](crate::Capabilities::system) names it; empty if
+    /// unknown.
+    pub fn system(&self) -> &'static str {
+        self.system
     }
 
     /// The exchange to which it was published first; empty for the default exchange.

@@ -66,6 +66,28 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Its name in lower case, for labels and fields: one of a few, and the same in every version.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Blocked => "blocked",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+            Self::AccessRefused => "access_refused",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Unroutable => "unroutable",
+            Self::Stale => "stale",
+            Self::Closed => "closed",
+            Self::TooLarge => "too_large",
+            Self::InvalidInput => "invalid_input",
+            Self::Unsupported => "unsupported",
+            Self::Decode => "decode",
+            Self::Broker => "broker",
+        }
+    }
+
     /// Whether the same call may succeed later with nothing changed.
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Connection | Self::Timeout | Self::Blocked | Self::Rejected | Self::Unknown)

@@ -5,7 +5,7 @@
 //! In reading order:
 //! 1. data: [`Message`], [`Delivery`], [`Receipt`], [`Outcome`], [`Settlement`], [`Error`];
 //! 2. the contract of a backend: [`MessageProvider`], [`MessagePublisher`], [`Broker`], [`Capabilities`], [`topology`];
-//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`Router`], [`Batch`], [`layer`], [`gate`], [`Worker`], [`Supervisor`].
+//! 3. the user's side: [`Handler`] and [`FromDelivery`], [`Router`], [`Batch`], [`layer`], [`gate`], [`Worker`], [`Supervisor`], [`publishing`].
 
 pub mod message;
 
@@ -32,6 +32,7 @@ mod router;
 pub mod tower;
 
 pub mod gate;
+pub mod publishing;
 mod supervisor;
 mod worker;
 

@@ -134,9 +134,10 @@ impl PriorityProvider {
     fn serve(&self, index: usize, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         self.served(index, deliveries.len());
         let mark = u8::try_from(index).expect("at most 255 providers");
+        let system = self.providers[index].capabilities().system;
         let marked = |delivery: Delivery| {
             let receipt = delivery.receipt().nest(mark);
-            delivery.with_receipt(receipt)
+            delivery.with_receipt(receipt).with_system(system)
         };
         deliveries.into_iter().map(marked).collect()
     }
@@ -260,7 +261,9 @@ impl MessageProvider for PriorityProvider {
         let all = || self.providers.iter().map(|provider| provider.capabilities());
         let every = |can: fn(&Capabilities) -> bool| all().all(|capabilities| can(&capabilities));
         let position = |position| all().all(|capabilities| capabilities.requeue_position == position);
+        let system = self.providers[0].capabilities().system;
         Capabilities {
+            system: if all().all(|c| c.system == system) { system } else { "" },
             unroutable: every(|c| c.unroutable),
             durable: every(|c| c.durable),
             // Between queues there is no order.

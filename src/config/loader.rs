@@ -78,9 +78,8 @@ impl Loader {
             let (problems, seen) = reading.finish();
             return (Err(ConfigError::new(problems)), seen);
         };
-        let root = root.into_inner();
+        let root = DeValue::Table(root.into_inner());
         reading.names = Names::of(&root);
-        let root = DeValue::Table(root);
         let file = File::from_value(&Value::root(&reading, &root));
         let (problems, seen) = reading.finish();
         let config = match file {

@@ -156,7 +156,7 @@ fn variables_stand_for_values() {
         spawned = "${SPAWNED:-true}"
         deadline = "${DEADLINE:-10}s"
         max_memory = "${MEMORY:-512} MiB"
-        max_deliveries = "${DELIVERIES:-5}"
+        crash_limit = "${DELIVERIES:-5}"
         topology = 1
     "#;
     let loader = Loader::new().variables(|name| match name {

@@ -7,6 +7,8 @@ const TWO_BROKERS: &str = "brokers = { main = \"memory://\", backup = \"memory:/
 const WORKER: &str = "brokers.main = \"memory://\"\n[workers.mails]\nqueue = \"mails\"\n";
 const TOPOLOGY: &str = "brokers.main = \"memory://\"\n[topology.main]\n";
 
+const GATE: &str = "brokers.main = \"memory://\"\ngates.mail = { gate = \"rate_limit\", deliveries = 5 }\n";
+
 /// What is in the file before, the mistake, and what is said about it.
 const MISTAKES: &[(&str, &str, &str)] = &[
     // Keys.
@@ -53,7 +55,11 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
         "bindings = [{ exchange = \"users\" }]",
         r#"line 3, column 13: "queue" is missing in topology.main.bindings; it is a name: 1 to 200 letters, digits, '.', '_' or '-'"#,
     ),
-    (WORKER, "layers = [{ limit = \"1m\" }]", r#"line 4, column 11: "layer" is missing; known are: retry, timeout"#),
+    (
+        WORKER,
+        "layers = [{ limit = \"1m\" }]",
+        r#"line 4, column 11: "layer" is missing; known are: deduplicate, instant_retry, max_age, max_deliveries, peak_memory, retry, timeout"#,
+    ),
     // What refers to something.
     (WORKER, "broker = \"mian\"", r#"line 4, column 10: there is no broker "mian"; did you mean "main"?"#),
     (WORKER, "broker = \"rabbit\"", r#"line 4, column 10: there is no broker "rabbit"; known are: main"#),
@@ -80,7 +86,7 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         WORKER,
         "layers = [{ layer = \"circuit breaker\" }]",
-        r#"line 4, column 21: there is no layer "circuit breaker"; known are: retry, timeout"#,
+        r#"line 4, column 21: there is no layer "circuit breaker"; known are: deduplicate, instant_retry, max_age, max_deliveries, peak_memory, retry, timeout"#,
     ),
     // Values of the wrong kind.
     (WORKER, "concurrency = 0", r#"line 4, column 15: "concurrency" must be a whole number from 1, not 0"#),
@@ -127,8 +133,8 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     ),
     (
         WORKER,
-        "max_deliveries = true",
-        r#"line 4, column 18: "max_deliveries" must be a whole number from 0, or false, not true"#,
+        "crash_limit = true",
+        r#"line 4, column 15: "crash_limit" must be a whole number from 0, or false, not true"#,
     ),
     (WORKER, "dead_letter = \"keep\"", r#"line 4, column 15: "dead_letter" must be "park" or "drop", not "keep""#),
     (WORKER, "limits = 3", r#"line 4, column 10: "limits" must be a table, not 3"#),
@@ -201,12 +207,12 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         WORKER,
         "layers = [{ layer = \"retry\" }]",
-        "line 4, column 21: the delays are missing; add one of: fixed, list, exponential",
+        "line 4, column 21: the delays are missing; add one of: fixed, list, exponential, polynomial",
     ),
     (
         WORKER,
         "layers = [{ layer = \"retry\", fixed = \"1s\", list = [\"1s\"] }]",
-        "line 4, column 21: fixed, list and exponential exclude each other; leave one",
+        "line 4, column 21: fixed, list, exponential and polynomial exclude each other; leave one",
     ),
     (
         WORKER,
@@ -221,7 +227,7 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         WORKER,
         "layers = [{ layer = \"retry\", exponential = { first = \"1h\", max = \"1s\" } }]",
-        r#"line 4, column 30: "max" is shorter than "first"; the delays grow"#,
+        r#"line 4, column 30: "max" is shorter than "first"; exchange them"#,
     ),
     (
         WORKER,
@@ -233,6 +239,83 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
         "layers = [{ layer = \"timeout\", limit = \"0s\" }]",
         "line 4, column 40: no handler ends within no time; give it longer",
     ),
+    (
+        WORKER,
+        "layers = [{ layer = \"retry\", fixed = \"1s\", polynomial = true }]",
+        "line 4, column 21: fixed, list, exponential and polynomial exclude each other; leave one",
+    ),
+    (
+        WORKER,
+        "layers = [{ layer = \"retry\", fixed = \"1s\", jitter = \"120%\" }]",
+        r#"line 4, column 53: "jitter" must be true, false, "equal", "full" or a share such as "20%", not "120%""#,
+    ),
+    (
+        WORKER,
+        "layers = [{ layer = \"max_deliveries\", limit = 0 }]",
+        r#"line 4, column 47: "limit" must be a whole number from 1 to 4294967295, not 0"#,
+    ),
+    (
+        WORKER,
+        "layers = [{ layer = \"deduplicate\", store = \"redis://h\", capacity = 5 }]",
+        r#"line 4, column 68: only a store in memory has a "capacity"; leave it or "store" out"#,
+    ),
+    (
+        WORKER,
+        "layers = [{ layer = \"deduplicate\", store = \"redis://u:hunter2@h/?x=1\" }]",
+        "line 4, column 44: the URL is not right: unknown parameter \"x\" in the URL; known are: name, prefix, lease, connect_timeout, timeout, topology, db, master, cacert, client_cert, client_key",
+    ),
+    (
+        WORKER,
+        "layers = [{ layer = \"deduplicate\", store = \"amqp://u:hunter2@h/\" }]",
+        "line 4, column 44: the URL is not right: the scheme \"amqp\" is not Redis; use redis://, rediss://, redis+cluster://, redis+sentinel:// or redis+unix://",
+    ),
+    (
+        WORKER,
+        "layers = [{ layer = \"deduplicate\", on_store_error = \"panic\" }]",
+        r#"line 4, column 53: "on_store_error" must be "handle", or a duration after which they are tried again, such as "30s", not "panic""#,
+    ),
+    (WORKER, "gates = [\"mail quota\"]", "line 4, column 10: there is no gate \"mail quota\"; add it to [gates]"),
+    (
+        GATE,
+        "workers.a = { queue = \"a\", gates = [\"mails\"] }",
+        r#"line 3, column 37: there is no gate "mails"; did you mean "mail"?"#,
+    ),
+    (
+        BROKER,
+        "gates.mail = { deliveries = 5 }",
+        r#"line 2, column 7: "gate" is missing; known are: kill_switch, rate_limit"#,
+    ),
+    (
+        BROKER,
+        "gates.mail = 5",
+        r#"line 2, column 14: "mail" must be a table with the kind of the gate, such as { gate = "rate_limit", deliveries = 50 }, not 5"#,
+    ),
+    (
+        BROKER,
+        "gates.mail = { gate = \"rate-limit\" }",
+        r#"line 2, column 23: there is no gate "rate-limit"; did you mean "rate_limit"?"#,
+    ),
+    (
+        BROKER,
+        "gates.mail = { gate = \"rate_limit\", deliveries = 5, per = \"0s\" }",
+        r#"line 2, column 59: no time is no rate; write one, such as "1s""#,
+    ),
+    (
+        BROKER,
+        "gates.mail = { gate = \"kill_switch\", ratio = 50 }",
+        r#"line 2, column 46: a "ratio" is from 0 to 1; half of all is 0.5"#,
+    ),
+    (
+        BROKER,
+        "gates.mail = { gate = \"kill_switch\", pause = \"1h\", max_pause = \"1m\" }",
+        r#"line 2, column 64: "max_pause" is shorter than "pause"; exchange them"#,
+    ),
+    (
+        BROKER,
+        "supervisor = { backoff = \"2m\" }",
+        r#"line 2, column 1: "max_backoff" is shorter than "backoff"; exchange them, or write both"#,
+    ),
+    (BROKER, "supervisor = { max_restarts = 5 }", r#"line 2, column 31: "max_restarts" must be a table, not 5"#),
     // Variables. Their values are not shown, and a number is no text.
     (
         WORKER,
@@ -285,7 +368,7 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         "",
         "\"amqp://u:hunter2@h/\" = 1",
-        "line 1, column 1: unknown key a text that is not shown, as it looks like a URL; known are: brokers, topology, publishers, workers",
+        "line 1, column 1: unknown key a text that is not shown, as it looks like a URL; known are: brokers, topology, publishers, gates, supervisor, workers",
     ),
     // What is no TOML.
     ("", "[brokers", "line 1, column 9: not TOML: unclosed table, expected `]`"),

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use swarrot::config::Config;
+use swarrot::gate::{KillSwitch, RateLimit};
+use swarrot::layer::{InstantRetry, MaxAge, MaxDeliveries, PeakMemory};
 use swarrot::prelude::*;
 use swarrot::{Counts, Report, StopReason, WorkerError};
 use tokio::time::Instant;
@@ -190,6 +192,138 @@ async fn the_other_switches() {
     });
     assert_eq!(file, code.await);
     assert_eq!(file.parked.len(), 1, "{file:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_of_all_kinds() {
+    let lines = r#"
+        concurrency = 4
+        max_time = "3h"
+        signals = false
+        layers = [
+            { layer = "peak_memory" },
+            { layer = "max_age", limit = "1h" },
+            { layer = "max_deliveries", limit = 3 },
+            { layer = "retry", polynomial = true, attempts = 6, jitter = false, max_age = "1 day" },
+            { layer = "instant_retry", attempts = 2, delay = "1s" },
+            { layer = "timeout", limit = "10s" },
+        ]
+    "#;
+    let file = from_file(lines, &ALL).await;
+    let code = in_code(&ALL, |worker, notes| {
+        worker
+            .concurrency(4)
+            .max_time(Duration::from_secs(3 * 3600))
+            .signals_off()
+            .layer(PeakMemory::new())
+            .layer(MaxAge::new(Duration::from_secs(3600)))
+            .layer(MaxDeliveries::new(3))
+            .layer(Retry::polynomial().attempts(6).jitter_percent(0).max_age(Duration::from_secs(24 * 3600)))
+            .layer(InstantRetry::new(2, Duration::from_secs(1)))
+            .layer(Timeout::new(Duration::from_secs(10)))
+            .state(notes)
+            .run(handle)
+    });
+    assert_eq!(file, code.await);
+    let busy: Vec<_> = file.calls.iter().filter(|(_, body, _)| body == "busy").map(|(at, ..)| at / 1000).collect();
+    assert_eq!(busy, [0, 0, 1, 1, 16, 16, 17, 17, 33, 33, 34, 34], "two each time, after 15 s and 1⁴ + 15 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates() {
+    let lines = r#"
+        max_time = "10m"
+        signals = false
+        gates = ["switch", "limit"]
+        [gates.switch]
+        gate = "kill_switch"
+        failures = 2
+        ratio = 0
+        window = "1h"
+        pause = "20s"
+        max_pause = "1m"
+        probes = 1
+        [gates.limit]
+        gate = "rate_limit"
+        deliveries = 1
+        per = "3s"
+        burst = 2
+    "#;
+    let bodies = ["a", "b", "c", "busy", "busy", "d", "busy", "e", "f"];
+    let file = from_file(lines, &bodies).await;
+    let code = in_code(&bodies, |worker, notes| {
+        let switch = KillSwitch::new().failures(2).ratio(0.0).window(Duration::from_secs(3600));
+        worker
+            .max_time(Duration::from_secs(600))
+            .signals_off()
+            .gate(switch.pause(Duration::from_secs(20)).max_pause(Duration::from_secs(60)).probes(1))
+            .gate(RateLimit::per(1, Duration::from_secs(3)).burst(2))
+            .state(notes)
+            .run(handle)
+    });
+    assert_eq!(file, code.await);
+    let times: Vec<_> = file.calls.iter().map(|(at, ..)| at / 1000).collect();
+    assert!(times[2] >= 3 && times[5] >= times[4] + 20, "{times:?}");
+    assert_eq!(file.calls.len(), bodies.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_twice_is_handled_once() {
+    let config = Config::parse(
+        r#"
+        brokers.main = "memory://"
+        topology.main.queues.mails = {}
+        publishers.mail = { routing_key = "mails" }
+        [workers.mails]
+        queue = "mails"
+        stop_when_empty = true
+        signals = false
+        layers = [{ layer = "deduplicate", capacity = 100, lease = "5s", keep = "1h", scope = "all", on_store_error = "3s" }]
+        "#,
+    )
+    .unwrap();
+    let handled: Arc<Mutex<u32>> = Arc::default();
+    for _ in 0..2 {
+        // The second worker is of the same place in the file, and remembers what the first one did.
+        config.publish("mail", Message::new("x").id("same")).await.unwrap();
+        let count = |State(handled): State<Arc<Mutex<u32>>>| async move { *handled.lock().unwrap() += 1 };
+        let report = config.worker("mails").await.unwrap().state(Arc::clone(&handled)).run(count).await.unwrap();
+        assert_eq!(report.counts.acked, 1);
+    }
+    assert_eq!(*handled.lock().unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_of_a_supervisor_are_restarted_as_the_file_says() {
+    let config = Config::parse(
+        r#"
+        brokers.main = "memory://"
+        topology.main.queues.mails = {}
+        publishers.mail = { routing_key = "mails" }
+        workers.mails = { queue = "mails", stop_on_error = true }
+        [supervisor]
+        backoff = "10s"
+        max_backoff = "20s"
+        healthy_after = "1h"
+        signals = false
+        max_restarts = { restarts = 3, within = "1 day" }
+        "#,
+    )
+    .unwrap();
+    for _ in 0..10 {
+        config.publish("mail", Message::new("busy")).await.unwrap();
+    }
+    let notes = Notes { start: Instant::now(), calls: Arc::default() };
+    let (workers, seen) = (config.clone(), notes.clone());
+    let supervisor = config.supervisor().worker("mails", move || {
+        let (config, notes) = (workers.clone(), seen.clone());
+        async move { Ok::<_, swarrot::Error>(config.worker("mails").await?.state(notes).ready(handle)) }
+    });
+    let error = supervisor.run().await.expect_err("it gives up");
+    assert_eq!(error.worker(), Some("mails"));
+    let times: Vec<_> = notes.calls.lock().unwrap().iter().map(|(at, ..)| *at).collect();
+    assert_eq!(times.len(), 4, "{times:?}");
+    assert!(notes.start.elapsed() <= Duration::from_secs(10 + 20 + 20), "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]

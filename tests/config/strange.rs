@@ -21,10 +21,10 @@ fn read(text: &str) -> Result<(), TestCaseError> {
 fn names() -> Vec<String> {
     let sections = reference();
     let known = sections.iter().flat_map(|section| section.keys.keys.iter().map(|key| key.name.to_owned()));
-    let layers = sections.iter().filter_map(|section| section.path.strip_prefix("layer ").map(str::to_owned));
-    let more =
-        ["layer", "main", "mails", "x", "\"é\"", "\"a b\"", "\"\"", "'amqp://u:secret-value@h/'"].map(str::to_owned);
-    known.chain(layers).chain(more).collect()
+    let kinds = sections.iter().filter_map(|section| Some(section.path.split_once(' ')?.1.to_owned()));
+    let more = ["layer", "gate", "main", "mails", "x", "\"é\"", "\"a b\"", "\"\"", "'amqp://u:secret-value@h/'"]
+        .map(str::to_owned);
+    known.chain(kinds).chain(more).collect()
 }
 
 fn value() -> impl Strategy<Value = String> {
@@ -116,11 +116,13 @@ proptest! {
 
     #[test]
     fn any_value_of_a_known_key(section in any::<prop::sample::Index>(), key in any::<prop::sample::Index>(), value in value()) {
-        let sections = reference();
+        let sections: Vec<_> = reference().into_iter().filter(|section| !section.keys.keys.is_empty()).collect();
         let section = section.get(&sections);
         let key = key.get(&section.keys.keys).name;
-        let text = match section.path.strip_prefix("layer ") {
-            Some(layer) => format!("[[workers.w.layers]]\nlayer = \"{}\"\n{key} = {value}", layer.split('.').next().unwrap_or_default()),
+        let named = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+        let text = match section.path.split_once(' ') {
+            Some(("gate", gate)) => format!("[gates.x]\ngate = \"{}\"\n{key} = {value}", named(gate)),
+            Some((_, layer)) => format!("[[workers.w.layers]]\nlayer = \"{}\"\n{key} = {value}", named(layer)),
             None if section.path.is_empty() => format!("{key} = {value}"),
             None => format!("[{}]\n{key} = {value}", section.path.replace("NAME", "main").replace("[]", "")),
         };

@@ -11,6 +11,7 @@ use crate::support::{Bench, Seen};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Notes what each hook is told.
+#[expect(clippy::type_complexity, reason = "two closures")]
 fn noting(
     seen: &Seen,
 ) -> BeforeAfter<

@@ -12,4 +12,5 @@ mod rate_limit;
 mod stopping;
 mod supervisor;
 mod support;
+mod suspects;
 mod unruly;

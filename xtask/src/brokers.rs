@@ -10,7 +10,7 @@ use swarrot_conformance::brokers::{BrokerError, RabbitMq, Redis, Start};
 use crate::python::PYTHON;
 use crate::steps::{say, seconds};
 use crate::test::{AMQP_NODE, AMQP_URL, REDIS_URL};
-use crate::{install, interrupt, python, workspace};
+use crate::{install, interrupt, python, rabbitmq4, workspace};
 
 const STEADY: &str = "rabbitmq";
 const NODE: &str = "rabbitmq-to-break";
@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Env,
     /// Says which run
     Status,
+    /// Makes a RabbitMQ 4.0 that is used in the place of the system's, in a Debian 13 of its own in the cache folder
+    #[command(name = "rabbitmq-4")]
+    RabbitMq4(rabbitmq4::Args),
 }
 
 /// Does one of these.
@@ -42,6 +45,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             status(&home);
             Ok(())
         }
+        Command::RabbitMq4(args) => rabbitmq4::run(args),
     }
 }
 

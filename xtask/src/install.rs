@@ -25,6 +25,14 @@ pub(crate) fn brokers_and_python() -> Result<()> {
     programs(&[RABBITMQ, REDIS, PYTHON])
 }
 
+/// Makes sure that debootstrap is there, which makes a Debian system in a folder.
+///
+/// # Errors
+/// As [`brokers`].
+pub(crate) fn debootstrap() -> Result<()> {
+    programs(&[DEBOOTSTRAP])
+}
+
 /// A program, and where it comes from.
 struct Program {
     name: &'static str,
@@ -38,6 +46,13 @@ const RABBITMQ: Program =
 
 const REDIS: Program =
     Program { name: "Redis", debian: &["redis-server"], brew: "redis", is_there: || find_redis().is_ok() };
+
+const DEBOOTSTRAP: Program = Program {
+    name: "debootstrap",
+    debian: &["debootstrap"],
+    brew: "debootstrap",
+    is_there: || succeeds(Command::new("debootstrap").arg("--version")),
+};
 
 const PYTHON: Program = Program {
     name: "Python",

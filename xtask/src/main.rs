@@ -1,7 +1,8 @@
-//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `tidy`.
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `tidy`.
 
 mod brokers;
 mod ci;
+mod faults;
 mod pictures;
 mod test;
 mod tidy;
@@ -9,6 +10,7 @@ mod tidy;
 mod install;
 mod interrupt;
 mod python;
+mod rabbitmq4;
 mod steps;
 mod workspace;
 
@@ -32,6 +34,8 @@ enum Command {
     /// Brokers for working by hand, kept in `.brokers/`
     #[command(subcommand)]
     Brokers(brokers::Command),
+    /// Breaks brokers, connections and processes, and counts what becomes of every message
+    Faults(faults::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
     /// Draws the README's pictures anew, from what the command prints
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Brokers(command) => brokers::run(&command),
+        Command::Faults(args) => faults::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Pictures => pictures::run(),
         Command::Tidy(args) => tidy::run(&args),

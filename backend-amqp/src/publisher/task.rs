@@ -24,6 +24,8 @@ const WINDOW: usize = 1024;
 /// How long to wait before a refused message is sent again, at first and at most.
 const REFUSED: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
+/// How long a delay queue may take to confirm. A connection that is dead has been found out by then.
+const UNHEARD: Duration = Duration::from_secs(15);
 /// Messages that were given up on while others were confirmed, and still take up room in the window.
 const ABANDONED: usize = WINDOW / 4;
 
@@ -209,9 +211,12 @@ impl Task {
                 }
                 continue;
             }
-            let exchange = match &entry.bucket {
+            let exchange = match &mut entry.bucket {
                 None => self.wiring.exchange.clone(),
                 Some(bucket) => {
+                    if let Some(replacement) = self.delays.replacement(bucket) {
+                        bucket.clone_from(replacement);
+                    }
                     let target = entry.routing_key.as_str();
                     if !self.delays.are_there(bucket, target) {
                         if !self.delays.begin(bucket, target, id) {
@@ -253,11 +258,8 @@ impl Task {
                 self.abandoned = self.abandoned.saturating_sub(1);
                 continue;
             };
-            let ripe = entry.bucket.as_ref().and_then(|bucket| {
-                // Once the delay is over the message is elsewhere.
-                let left = entry.sent_at.unwrap_or(now) + bucket.delay();
-                self.delays.ripe_at(bucket, now).map(|ripe| ripe.min(left))
-            });
+            // Even when the delay is over: a busy server passes a message on later, and forgets it with its queue until then.
+            let ripe = entry.bucket.as_ref().and_then(|bucket| self.delays.ripe_at(bucket, now));
             if let Some(ripe) = ripe.filter(|_| verdict == Verdict::Confirmed) {
                 entry.stage = Stage::Ripening;
                 self.ripening.insert((ripe, id));
@@ -392,6 +394,14 @@ impl Task {
                     entry.answer.give(Ok(()));
                 }
                 continue;
+            }
+            let unheard = match entry.stage {
+                Stage::Flying => entry.sent_at.is_some_and(|at| now.duration_since(at) >= UNHEARD),
+                Stage::Refused => entry.refusals > 0,
+                _ => false,
+            };
+            if let Some(bucket) = entry.bucket.as_ref().filter(|_| unheard && !blocked) {
+                self.delays.replace(bucket);
             }
             if entry.stage == Stage::Flying {
                 self.abandoned += 1;

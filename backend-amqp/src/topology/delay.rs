@@ -5,6 +5,9 @@
 //! the routing key they were published with: the name of the queue they are for. So one set of queues serves a whole
 //! virtual host, and since all messages of a queue live equally long, none waits behind a longer one.
 //!
+//! A server that is killed while such a queue is made can keep its name and never give it a leader again (seen on 3.10 and 4.0):
+//! what is published to it is then never confirmed. Another one, `swarrot.delay.<ms>-2`, takes its place.
+//!
 //! The queues never expire, for an expiring queue takes its messages with it; and they dead-letter at least once, so that
 //! a message whose target is missing waits for it.
 
@@ -25,6 +28,9 @@ pub(crate) const MAX_DELAY: Duration = Duration::from_secs(4_200_000);
 /// By how much rounding up lengthens a delay at most, in per cent.
 pub(crate) const GRID_PERCENT: u8 = 10;
 
+/// How many delay queues are tried for one step of the grid.
+const GENERATIONS: u8 = 4;
+
 /// Whether this is the name of a delay queue.
 pub(crate) fn is_bucket(queue: &str) -> bool {
     queue.starts_with(PREFIX)
@@ -36,6 +42,8 @@ pub(crate) struct Bucket {
     milliseconds: u32,
     /// Where messages go on to; empty for the default exchange.
     exchange: String,
+    /// How many before it are of no use.
+    generation: u8,
 }
 
 impl Bucket {
@@ -50,20 +58,25 @@ impl Bucket {
         }
         let milliseconds = grid(u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX));
         let milliseconds = u32::try_from(milliseconds).map_err(|_| Error::new(ErrorKind::Unsupported, "too long"))?;
-        Ok(Some(Self { milliseconds, exchange: exchange.to_owned() }))
+        Ok(Some(Self { milliseconds, exchange: exchange.to_owned(), generation: 0 }))
     }
 
     /// The name of its exchange and its queue.
     pub(crate) fn name(&self) -> String {
+        let number = match self.generation {
+            0 => String::new(),
+            generation => format!("-{}", u16::from(generation) + 1),
+        };
         match self.exchange.as_str() {
-            "" => format!("{PREFIX}{}", self.milliseconds),
-            exchange => format!("{PREFIX}{}.{exchange}", self.milliseconds),
+            "" => format!("{PREFIX}{}{number}", self.milliseconds),
+            exchange => format!("{PREFIX}{}{number}.{exchange}", self.milliseconds),
         }
     }
 
-    /// How long it holds a message back.
-    pub(crate) fn delay(&self) -> Duration {
-        Duration::from_millis(self.milliseconds.into())
+    /// Another one for the same, to use in the place of this one; `None` after a few.
+    pub(crate) fn replacement(&self) -> Option<Self> {
+        let generation = self.generation + 1;
+        (generation < GENERATIONS).then(|| Self { generation, ..self.clone() })
     }
 
     /// Whether what it holds goes straight to a queue.
@@ -165,6 +178,11 @@ mod tests {
         let bucket = |ms, exchange| Bucket::new(Some(Duration::from_millis(ms)), exchange);
         assert_eq!(bucket(1500, "").expect("short").expect("some").name(), "swarrot.delay.1500");
         assert_eq!(bucket(1501, "events").expect("short").expect("some").name(), "swarrot.delay.1600.events");
+        let first = bucket(1500, "events").expect("short").expect("some");
+        let names: Vec<String> =
+            std::iter::successors(first.replacement(), Bucket::replacement).map(|b| b.name()).collect();
+        assert_eq!(names[..2], ["swarrot.delay.1500-2.events", "swarrot.delay.1500-3.events"]);
+        assert_eq!(names.len() + 1, usize::from(GENERATIONS));
         assert_eq!(bucket(0, "").expect("none"), None);
         assert_eq!(bucket(4_200_000_001, "").map_err(|e| e.kind()), Err(ErrorKind::Unsupported));
         assert!(bucket(4_200_000_000, "").expect("the longest").is_some());

@@ -99,6 +99,7 @@ impl Remembered {
 /// What a provider or publisher can do with a queue of this kind on this server.
 pub(crate) fn capabilities(kind: Option<QueueKind>, server: &Server) -> Capabilities {
     let mut capabilities = Capabilities::NONE;
+    capabilities.system = "rabbitmq";
     capabilities.unroutable = true;
     capabilities.durable = true;
     capabilities.ordered = true;

@@ -17,6 +17,7 @@ mod error;
 mod start;
 
 mod rabbitmq;
+mod rabbitmq_cluster;
 mod rabbitmq_node;
 mod redis;
 mod redis_client;
@@ -33,6 +34,7 @@ mod state;
 
 pub use self::error::BrokerError;
 pub use self::rabbitmq::RabbitMq;
+pub use self::rabbitmq_cluster::RabbitMqCluster;
 pub use self::redis::Redis;
 pub use self::redis_cluster::RedisCluster;
 pub use self::redis_sentinel::RedisSentinel;

@@ -1,7 +1,7 @@
 //! A private RabbitMQ node.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -51,6 +51,19 @@ impl RabbitMq {
         broker.node.save(broker.dir())?;
         broker.node.configure(broker.dir(), &start.config)?;
         broker.up()?;
+        Ok(broker)
+    }
+
+    /// Prepares a node for this place of a cluster, in a folder that is deleted with it. [`restart`](Self::restart) starts it.
+    pub(super) fn prepare(start: &Start, place: u16, mapper: &Mapper) -> Result<Self, BrokerError> {
+        let programs = RabbitMqPrograms::find()?;
+        let home = Home::make("rabbitmq", start)?;
+        let (node, ports) = Node::lease(home.dir())?;
+        let node = node.in_cluster(place, mapper.port);
+        let (server, mapper) = (Daemon::new(home.dir(), "rabbitmq"), Daemon::new(&mapper.dir, "epmd"));
+        let broker = Self { home, node, programs, server, mapper, turn: Mutex::new(()), _ports: ports };
+        broker.node.save(broker.dir())?;
+        broker.node.configure(broker.dir(), &start.config)?;
         Ok(broker)
     }
 
@@ -132,8 +145,9 @@ impl RabbitMq {
     /// # Errors
     /// What it says, if it fails.
     pub fn ctl(&self, args: &[&str]) -> Result<String, BrokerError> {
-        let mut command = Command::new(&self.programs.ctl);
-        clear_env(&mut command).envs(self.node.env(self.dir())).arg("--quiet").args(args);
+        let (ctl, before) = self.programs.call(&self.programs.ctl);
+        let mut command = Command::new(ctl);
+        clear_env(&mut command).envs(self.node.env(self.dir())).args(before).arg("--quiet").args(args);
         command.current_dir(self.dir()).stdin(Stdio::null());
         let output = command.output().map_err(BrokerError::io("run rabbitmqctl"))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -163,14 +177,22 @@ impl RabbitMq {
         Err(BrokerError::Ctl { command: format!("set the memory mark to {mark}"), output })
     }
 
-    fn up(&self) -> Result<(), BrokerError> {
-        let env = self.node.env(self.dir());
-        if !self.mapper.is_alive() {
-            let args = ["-port", &self.node.epmd.to_string(), "-address", "127.0.0.1"].map(Into::into);
-            self.mapper.spawn(&self.programs.epmd, &args, &env)?;
+    /// Starts the port mapper, unless it runs.
+    pub(super) fn start_mapper(&self) -> Result<(), BrokerError> {
+        if self.mapper.is_alive() {
+            return Ok(());
         }
-        self.server.spawn(&self.programs.server, &[], &env)?;
-        wait_until_ready(ready::AMQP, self.node.amqp, &self.server, &Node::log(self.dir()))
+        let (mapper, mut args) = self.programs.call(&self.programs.epmd);
+        args.extend(["-port", &self.node.epmd.to_string(), "-address", "127.0.0.1"].map(Into::into));
+        self.mapper.spawn(mapper, &args, &self.node.env(self.dir()))
+    }
+
+    fn up(&self) -> Result<(), BrokerError> {
+        self.start_mapper()?;
+        let env = self.node.env(self.dir());
+        let (server, args) = self.programs.call(&self.programs.server);
+        self.server.spawn(server, &args, &env)?;
+        wait_until_ready(ready::AMQP, self.node.amqp, &self.server, &self.node.log(self.dir()))
     }
 
     fn kill_all(&self) {
@@ -181,6 +203,14 @@ impl RabbitMq {
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The port mapper that the nodes of a cluster share.
+#[derive(Debug)]
+pub(super) struct Mapper {
+    /// Where its pid file is.
+    pub(super) dir: PathBuf,
+    pub(super) port: u16,
 }
 
 impl Drop for RabbitMq {

@@ -8,23 +8,24 @@ use super::error::BrokerError;
 use super::ports::Port;
 use super::state::State;
 
-/// Each node has a port mapper of its own, so that one name does for all.
-const NODE: &str = "swarrot@localhost";
 /// The name of the state file.
 const BROKER: &str = "rabbitmq";
 
-/// The numbers of a node's ports.
+/// The numbers of a node's ports, and its place in a cluster.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Node {
     pub(super) amqp: u16,
     dist: u16,
     pub(super) epmd: u16,
+    /// From 1; 0 for a node that is alone.
+    place: u16,
 }
 
 impl Node {
     /// Those that the folder's node had, if they are free, or else new ones. The leases keep others off them.
     pub(super) fn lease(dir: &Path) -> Result<(Self, Vec<Port>), BrokerError> {
         let before = Self::load(dir);
+        let place = before.map_or(0, |node| node.place);
         let mut leases = Vec::new();
         let mut port = |before: Option<u16>| {
             let lease = before.map(Port::take).transpose()?.flatten().map_or_else(Port::any, Ok)?;
@@ -37,6 +38,7 @@ impl Node {
                 amqp: port(before.map(|node| node.amqp))?,
                 dist: port(before.map(|node| node.dist))?,
                 epmd: port(before.map(|node| node.epmd))?,
+                place,
             })
         };
         let node = lease().map_err(BrokerError::io("find free ports for RabbitMQ"))?;
@@ -46,7 +48,8 @@ impl Node {
     /// The node that was started in this folder.
     pub(super) fn load(dir: &Path) -> Option<Self> {
         let state = State::load(dir, BROKER)?;
-        Some(Self { amqp: state.get("amqp")?, dist: state.get("dist")?, epmd: state.get("epmd")? })
+        let place = state.get("place").unwrap_or(0);
+        Some(Self { amqp: state.get("amqp")?, dist: state.get("dist")?, epmd: state.get("epmd")?, place })
     }
 
     pub(super) fn save(self, dir: &Path) -> Result<(), BrokerError> {
@@ -54,7 +57,21 @@ impl Node {
         state.set("amqp", self.amqp);
         state.set("dist", self.dist);
         state.set("epmd", self.epmd);
+        state.set("place", self.place);
         state.save(dir, BROKER)
+    }
+
+    /// The same in this place of a cluster whose nodes share a port mapper.
+    pub(super) fn in_cluster(self, place: u16, epmd: u16) -> Self {
+        Self { epmd, place, ..self }
+    }
+
+    /// A node that is alone has a port mapper of its own, so that one name does for all of these.
+    pub(super) fn name(self) -> String {
+        match self.place {
+            0 => "swarrot@localhost".to_owned(),
+            place => format!("swarrot{place}@localhost"),
+        }
     }
 
     /// Writes the configuration files.
@@ -78,7 +95,7 @@ impl Node {
             ("HOME", dir.into()),
             ("ERL_EPMD_PORT", self.epmd.to_string().into()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
-            ("RABBITMQ_NODENAME", NODE.into()),
+            ("RABBITMQ_NODENAME", self.name().into()),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
             ("RABBITMQ_NODE_PORT", self.amqp.to_string().into()),
             ("RABBITMQ_DIST_PORT", self.dist.to_string().into()),
@@ -96,7 +113,7 @@ impl Node {
         ]
     }
 
-    pub(super) fn log(dir: &Path) -> PathBuf {
-        dir.join("log").join(format!("{NODE}.log"))
+    pub(super) fn log(self, dir: &Path) -> PathBuf {
+        dir.join("log").join(format!("{}.log", self.name()))
     }
 }

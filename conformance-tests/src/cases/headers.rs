@@ -8,7 +8,7 @@ use swarrot_core::message::names;
 use swarrot_core::{Headers, Message, Outcome, Outgoing, Value};
 
 use crate::run::{Case, Context, Setup, case};
-use crate::support::{ProviderActions as _, PublisherActions as _, secs, text};
+use crate::support::{ProviderActions as _, PublisherActions as _, ms, secs, text};
 
 const GROUP: &str = "headers_and_body";
 
@@ -151,7 +151,9 @@ async fn trace_context(cx: &Context) {
     };
     let first = provider.one().await;
     traced(&first);
-    provider.settle_one(&first, Outcome::retry(Duration::ZERO)).await;
+    // Where there are delays, on the way of a delayed one.
+    let after = if cx.capabilities().max_delay.is_some() { ms(100) } else { Duration::ZERO };
+    provider.settle_one(&first, Outcome::retry(after)).await;
     let second = provider.one().await;
     traced(&second);
     if !cx.capabilities().dead_letter {
@@ -159,7 +161,11 @@ async fn trace_context(cx: &Context) {
     }
     provider.settle_one(&second, Outcome::reject("no more")).await;
     let dead = cx.provider(&*broker, &names::dead_letter_queue(&queue)).await;
-    traced(&dead.one_acked().await);
+    let parked = dead.one().await;
+    traced(&parked);
+    publisher.send(Outgoing::redrive(&parked).expect("it says where it came from")).await;
+    dead.ack(&parked).await;
+    traced(&provider.one_acked().await);
 }
 
 async fn foreign_message(cx: &Context) {

@@ -101,18 +101,31 @@ async fn pump(
             to.shutdown().await?;
             return Ok(());
         }
-        let mut ends = frames.ends(&chunk[..len]);
-        let limit = take_limit(shared, direction, len, &ends);
-        let passing = limit.unwrap_or(len);
+        let all_ends = frames.ends(&chunk[..len]);
+        let limit = take_limit(shared, direction, len, &all_ends);
+        let passing = limit.map_or(len, |(passing, _)| passing);
         to.write_all(&chunk[..passing]).await?;
-        ends.retain(|end| *end <= passing);
+        let passed = all_ends.len() as u64 - frames_behind(&all_ends, passing);
         shared.count(|counters| {
             let flow = counters.flow_mut(direction);
             flow.bytes += passing as u64;
-            flow.frames += ends.len() as u64;
+            flow.frames += passed;
         });
-        if limit.is_some() {
-            return Err(Stop::Limit(direction));
+        match limit {
+            None => {}
+            Some((_, false)) => return Err(Stop::Limit(direction)),
+            Some((_, true)) => {
+                // Nobody sees the cut before the connection is frozen.
+                shared.count(|counters| counters.cuts += 1);
+                thawed(shared, direction).await;
+                to.write_all(&chunk[passing..len]).await?;
+                let rest = frames_behind(&all_ends, passing);
+                shared.count(|counters| {
+                    let flow = counters.flow_mut(direction);
+                    flow.bytes += (len - passing) as u64;
+                    flow.frames += rest;
+                });
+            }
         }
     }
 }
@@ -125,17 +138,24 @@ async fn thawed(shared: &Shared, direction: Direction) {
     }
 }
 
-/// How much of a chunk may pass, if a limit is reached within it; the limit is gone then.
-fn take_limit(shared: &Shared, direction: Direction, len: usize, ends: &[usize]) -> Option<usize> {
+/// How many frames end behind so many bytes.
+fn frames_behind(ends: &[usize], bytes: usize) -> u64 {
+    ends.iter().filter(|end| **end > bytes).count() as u64
+}
+
+/// How much of a chunk may pass, if a limit is reached within it, and whether the direction is frozen there; the limit is
+/// gone then.
+fn take_limit(shared: &Shared, direction: Direction, len: usize, ends: &[usize]) -> Option<(usize, bool)> {
     let mut limit = None;
-    // Nobody waits for this.
     shared.rules.send_if_modified(|rules| {
-        let cut = &mut rules.way_mut(direction).cut;
-        limit = cut.as_mut().and_then(|cut| cut.reached(len, ends));
-        if limit.is_some() {
-            *cut = None;
+        let way = rules.way_mut(direction);
+        let reached = way.cut.as_mut().and_then(|cut| cut.reached(len, ends));
+        limit = reached.map(|passing| (passing, way.freezes));
+        if reached.is_some() {
+            way.cut = None;
+            way.frozen |= way.freezes;
         }
-        false
+        reached.is_some() && way.freezes
     });
     limit
 }

@@ -1,4 +1,6 @@
-//! Where the frames of an AMQP stream end.
+//! Where the frames of an AMQP stream end, and the commands and replies of a Redis stream.
+
+use super::resp::Replies;
 
 /// Type, channel, size; the payload follows, and one byte that ends the frame.
 const HEADER: usize = 7;
@@ -6,20 +8,45 @@ const HEARTBEAT: u8 = 8;
 const PROTOCOL_HEADER: &[u8] = b"AMQP";
 const PROTOCOL_HEADER_LEN: usize = 8;
 
-/// Follows one direction of one AMQP connection, chunk by chunk.
-///
+/// Follows one direction of one connection, chunk by chunk; its first byte tells the protocol.
+#[derive(Debug, Default)]
+pub(super) enum Frames {
+    #[default]
+    Unknown,
+    Amqp(AmqpFrames),
+    Redis(Replies),
+}
+
+impl Frames {
+    /// How many bytes into the chunk each counted frame, command or reply ends; the end of a chunk is in order with its
+    /// start.
+    pub(super) fn ends(&mut self, chunk: &[u8]) -> Vec<usize> {
+        if let (Self::Unknown, Some(first)) = (&*self, chunk.first()) {
+            *self = if Replies::begin_with(*first) {
+                Self::Redis(Replies::default())
+            } else {
+                Self::Amqp(AmqpFrames::default())
+            };
+        }
+        match self {
+            Self::Unknown => Vec::new(),
+            Self::Amqp(frames) => frames.ends(chunk),
+            Self::Redis(replies) => replies.ends(chunk),
+        }
+    }
+}
+
 /// The protocol header at the start is no frame. Heartbeats are left out, since they come when they like.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(super) struct AmqpFrames {
     header: Vec<u8>,
     /// Bytes until the frame, or the protocol header, ends; 0 while a header is read.
     left: usize,
     counted: bool,
 }
 
-impl Frames {
-    /// How many bytes into the chunk each counted frame ends; the end of a chunk is in order with its start.
-    pub(super) fn ends(&mut self, chunk: &[u8]) -> Vec<usize> {
+impl AmqpFrames {
+    fn ends(&mut self, chunk: &[u8]) -> Vec<usize> {
         let mut ends = Vec::new();
         let mut at = 0;
         while at < chunk.len() {

@@ -16,6 +16,7 @@
 mod connection;
 mod counters;
 mod frames;
+mod resp;
 mod rules;
 mod server;
 

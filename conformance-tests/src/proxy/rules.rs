@@ -16,6 +16,8 @@ pub enum Direction {
 pub(super) struct Way {
     pub(super) frozen: bool,
     pub(super) cut: Option<Cut>,
+    /// Whether the connection is to be frozen where it would be cut.
+    pub(super) freezes: bool,
 }
 
 /// How much may still pass before all connections are cut.

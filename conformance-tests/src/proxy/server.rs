@@ -98,19 +98,33 @@ impl Proxy {
     /// Exactly these bytes arrive, then an end of stream; the other side sees a reset. A later call for the same
     /// direction takes the place of an earlier one.
     pub fn cut_after(&self, direction: Direction, bytes: u64) {
-        self.shared.rules.send_modify(|rules| rules.way_mut(direction).cut = Some(Cut::Bytes(bytes)));
+        self.arm(direction, Cut::Bytes(bytes), false);
     }
 
-    /// Cuts all connections, once, right behind this many more AMQP frames in this direction, over all connections.
+    /// Cuts all connections, once, right behind this many more AMQP frames, or Redis commands or replies, in this
+    /// direction, over all connections.
     ///
     /// As [`cut_after`](Self::cut_after). Heartbeats, and the protocol header at the start, do not count. Zero cuts
     /// before the next byte.
     pub fn cut_after_frames(&self, direction: Direction, frames: u64) {
-        self.shared.rules.send_modify(|rules| rules.way_mut(direction).cut = Some(Cut::Frames(frames)));
+        self.arm(direction, Cut::Frames(frames), false);
     }
 
-    /// Takes back a [`cut_after`](Self::cut_after) or [`cut_after_frames`](Self::cut_after_frames) that has not
-    /// happened; says whether there was one.
+    /// As [`cut_after_frames`](Self::cut_after_frames), but [freezes](Self::freeze) this direction there; it counts as a
+    /// cut.
+    pub fn freeze_after_frames(&self, direction: Direction, frames: u64) {
+        self.arm(direction, Cut::Frames(frames), true);
+    }
+
+    fn arm(&self, direction: Direction, cut: Cut, freezes: bool) {
+        self.shared.rules.send_modify(|rules| {
+            let way = rules.way_mut(direction);
+            (way.cut, way.freezes) = (Some(cut), freezes);
+        });
+    }
+
+    /// Takes back a [`cut_after`](Self::cut_after), [`cut_after_frames`](Self::cut_after_frames) or
+    /// [`freeze_after_frames`](Self::freeze_after_frames) that has not happened; says whether there was one.
     pub fn disarm(&self, direction: Direction) -> bool {
         let mut armed = false;
         self.shared.rules.send_modify(|rules| armed = rules.way_mut(direction).cut.take().is_some());

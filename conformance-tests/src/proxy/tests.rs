@@ -176,6 +176,24 @@ async fn a_limit_towards_the_client_cuts_others_too() {
 }
 
 #[tokio::test]
+async fn freezes_behind_a_frame() {
+    let proxy = proxy().await;
+    let mut stream = connect(&proxy).await;
+    exchange(&mut stream, PROTOCOL).await.expect("an echo");
+    proxy.freeze_after_frames(Direction::ToServer, 1);
+    let (one, two) = (frame(b"one"), frame(b"two"));
+    stream.write_all(&[one.clone(), two.clone()].concat()).await.expect("an open stream");
+    let mut echo = vec![0; one.len()];
+    stream.read_exact(&mut echo).await.expect("the first arrives");
+    assert_eq!(echo, one);
+    assert!(timeout(SHORT, stream.read_exact(&mut echo)).await.is_err(), "the second does not");
+    assert_eq!((proxy.counters().cuts, proxy.counters().to_server.frames), (1, 1));
+    proxy.thaw();
+    stream.read_exact(&mut echo).await.expect("nothing is lost");
+    assert_eq!((echo, proxy.counters().to_client.frames), (two, 2));
+}
+
+#[tokio::test]
 async fn a_limit_that_is_taken_back_does_not_cut() {
     let proxy = proxy().await;
     proxy.cut_after(Direction::ToServer, 3);

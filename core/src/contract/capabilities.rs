@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What a provider, publisher or broker can do, read from the instance: server version and queue type decide.
+/// What a provider, publisher or broker is and can do, read from the instance: server version and queue type decide.
 ///
 /// Asking for what is not there returns [`Unsupported`](crate::ErrorKind::Unsupported); nothing is ever left out or made
 /// weaker silently.
@@ -10,6 +10,9 @@ use std::time::Duration;
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not states")]
 pub struct Capabilities {
+    /// The messaging system's name, as OpenTelemetry's conventions spell it (`messaging.system`), for spans and metrics;
+    /// empty if it does not say, or if a provider is made of several that differ.
+    pub system: &'static str,
     /// A publish that no queue would receive is an error.
     pub unroutable: bool,
     /// What is confirmed survives a restart of the broker.
@@ -57,6 +60,7 @@ pub enum RequeuePosition {
 impl Capabilities {
     /// Nothing at all, to build upon.
     pub const NONE: Self = Self {
+        system: "",
         unroutable: false,
         durable: false,
         ordered: false,

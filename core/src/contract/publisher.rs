@@ -62,8 +62,8 @@ impl Outgoing {
 
     /// Holds the message back for this long.
     ///
-    /// Where a backend makes delays of queues, the first publish of a delay that the broker has not seen before takes a
-    /// second or two until it is confirmed; the message is on time all the same.
+    /// Where a backend makes delays of queues, the first publish of each delay by a publisher takes some three seconds until
+    /// it is confirmed; the message is on time all the same.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self

@@ -1,4 +1,4 @@
-//! The names of the headers that swarrot writes.
+//! The names of the headers that swarrot reads and writes.
 
 /// How often the message was retried, as an integer. PHP Swarrot's `RetryProcessor` counts in the same header, so that
 /// both can work on one queue. Text and numbers of any width are read as well.
@@ -25,6 +25,11 @@ pub const EXCHANGE: &str = "swarrot_exchange";
 pub const ROUTING_KEY: &str = "swarrot_routing_key";
 /// True in a reply that says that the request failed; its body is the error in words.
 pub const REPLY_ERROR: &str = "swarrot_error";
+
+/// The trace that a message belongs to, and the span that published it: [W3C Trace Context](https://www.w3.org/TR/trace-context/).
+pub const TRACEPARENT: &str = "traceparent";
+/// What tracing systems add to [`TRACEPARENT`].
+pub const TRACESTATE: &str = "tracestate";
 
 /// What swarrot's own headers begin with.
 pub const PREFIX: &str = "swarrot_";

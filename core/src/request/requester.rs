@@ -158,7 +158,7 @@ impl Requester {
             Err(error) => return Err(RequestError::Publish(error)),
         }
         let reply = waiting.reply().await.ok_or(RequestError::Closed)?;
-        if reply.headers.contains(names::REPLY_ERROR) { Err(RequestError::Failed(reply)) } else { Ok(reply) }
+        if reply.headers.contains(names::REPLY_ERROR) { Err(RequestError::Failed(Box::new(reply))) } else { Ok(reply) }
     }
 
     /// Publishes a value as JSON, and waits for a reply that is JSON too.

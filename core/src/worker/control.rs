@@ -92,6 +92,8 @@ async fn escalate(shared: &Shared, signals: Listener, settings: &Settings) -> In
 async fn run_to_end<H: Handler>(shared: &Arc<Shared>, settings: &Settings, handler: Arc<H>) -> Option<BoxError> {
     let worker = WorkerHandle::new(Arc::clone(shared));
     shared.start();
+    #[cfg(feature = "metrics")]
+    super::metrics::connect(shared);
     if settings.max_messages == Some(0) {
         shared.stop(StopReason::MaxMessages);
     }

@@ -41,6 +41,7 @@ counters!(
     lost,
     settle_failures,
     broker_errors,
+    recoveries,
 );
 
 impl Counters {
@@ -58,14 +59,23 @@ impl Counters {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(super) struct Counter {
+    count: AtomicU64,
+    /// The same for the metrics' recorder, once the worker runs.
+    #[cfg(feature = "metrics")]
+    pub(super) metric: std::sync::OnceLock<metrics::Counter>,
+}
 
 impl Counter {
     pub(super) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.count.fetch_add(n, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        if let Some(metric) = self.metric.get() {
+            metric.increment(n);
+        }
     }
 
     pub(super) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }

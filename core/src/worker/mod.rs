@@ -9,6 +9,8 @@ mod held;
 mod in_flight;
 mod intake;
 mod lease;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod ready;
 mod report;
 mod settings;
@@ -16,6 +18,7 @@ mod settle;
 mod shared;
 mod signals;
 mod slots;
+mod turns;
 mod work;
 
 use std::future::Future;
@@ -169,6 +172,9 @@ impl<L> Worker<L> {
     /// It looks before the handler runs, at the broker's count alone, which includes deliveries that never reached a handler:
     /// keep it well above the attempts that a message should have. Those are for [`Retry`](crate::layer::Retry) and
     /// [`MaxDeliveries`](crate::layer::MaxDeliveries), which look when a handler has failed.
+    ///
+    /// A message that was delivered more than half as often is suspect: its handler runs alone, for half a minute at most,
+    /// so that what is handled beside it is not counted with it again and again.
     pub fn crash_limit(mut self, deliveries: impl Into<Option<u32>>) -> Self {
         self.settings.crash_limit = deliveries.into();
         self

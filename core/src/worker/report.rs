@@ -45,8 +45,10 @@ pub struct Counts {
     pub lost: u64,
     /// Settlements that failed at first; each was tried again.
     pub settle_failures: u64,
-    /// Temporary errors of the broker.
+    /// Temporary errors of the broker, failed tries to connect included.
     pub broker_errors: u64,
+    /// How often the broker worked again after such errors.
+    pub recoveries: u64,
 }
 
 /// Why a worker stopped.
@@ -120,6 +122,7 @@ impl fmt::Display for Report {
             ("lost to others", c.lost),
             ("settled late", c.settle_failures),
             ("broker errors", c.broker_errors),
+            ("recoveries", c.recoveries),
         ];
         // The first two always, the rest where there is something to say.
         let shown = rows.into_iter().enumerate().filter(|(i, (_, n))| *i < 2 || *n > 0);

@@ -114,7 +114,13 @@ async fn until_settled(shared: Arc<Shared>, mut settlements: Vec<Settlement>, mu
 /// Settles once, and counts what became of each.
 async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
     let mut attempt = Attempt { done: Vec::with_capacity(settlements.len()), failed: Vec::new() };
+    #[cfg(feature = "metrics")]
+    let started = tokio::time::Instant::now();
     let result = shared.provider.settle(&settlements).await;
+    #[cfg(feature = "metrics")]
+    if let Some(times) = shared.settle_times.get() {
+        times.took(started.elapsed(), &result);
+    }
     let failures: HashMap<_, _> = result.err().map(SettleError::into_failures).into_iter().flatten().collect();
     for settlement in settlements {
         match failures.get(&settlement.receipt) {

@@ -14,6 +14,7 @@ use super::counters::Counters;
 use super::held::Held;
 use super::in_flight::InFlight;
 use super::report::StopReason;
+use super::turns::Turns;
 use crate::contract::MessageProvider;
 use crate::error::Error;
 
@@ -40,11 +41,14 @@ pub(super) struct Shared {
     pub(super) provider: Arc<dyn MessageProvider>,
     pub(super) counters: Counters,
     pub(super) concurrency: watch::Sender<usize>,
+    #[cfg(feature = "metrics")]
+    pub(super) settle_times: std::sync::OnceLock<super::metrics::SettleTimes>,
     pub(super) held: Held,
     /// What the provider was told last.
     prefetch: Mutex<Option<NonZeroU16>>,
     /// One table for each loop.
     pub(super) in_flight: Mutex<Vec<Arc<InFlight>>>,
+    pub(super) turns: Turns,
     /// Deliveries whose handlers were started, or that were refused.
     admitted: AtomicU64,
     stage: watch::Sender<Stage>,
@@ -69,9 +73,12 @@ impl Shared {
             provider,
             counters: Counters::default(),
             concurrency: watch::Sender::new(1),
+            #[cfg(feature = "metrics")]
+            settle_times: std::sync::OnceLock::new(),
             held: Held::default(),
             prefetch: Mutex::default(),
             in_flight: Mutex::default(),
+            turns: Turns::default(),
             admitted: AtomicU64::new(0),
             stage: watch::Sender::new(Stage::Running),
             state: Mutex::default(),
@@ -173,6 +180,13 @@ impl Shared {
     pub(super) fn quiet(&self) -> Option<u64> {
         let state = self.state();
         (state.busy == 0).then_some(state.busy_changes)
+    }
+
+    /// How many handlers run, in all loops.
+    pub(super) fn running(&self) -> usize {
+        let mut running = 0;
+        self.tables().iter().for_each(|table| table.for_each(|_, _| running += 1));
+        running
     }
 
     pub(super) fn stopped(&self) -> Option<StopReason> {

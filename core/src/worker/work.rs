@@ -40,6 +40,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     let table = Arc::new(InFlight::default());
     shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
     let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
+    let system = shared.provider.capabilities().system;
     let ack_first = settings.ack_first.then(|| Arc::clone(&shared));
     let mut intake = Intake::new(Arc::clone(&shared), Arc::new(settings.clone()), wait);
     let mut settling = Settling::new(Arc::clone(&shared));
@@ -90,14 +91,15 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 }
                 for (delivery, passed) in deliveries {
                     let receipt = delivery.receipt();
-                    let admitted = work.admit(delivery, &mut settling);
+                    let admitted = work.admit(delivery.with_system(system), &mut settling);
                     // What is acked before it is handled has no lease that could be renewed.
                     if admitted.is_none() || ack_first.is_none() {
                         leases.hold(receipt);
                     }
                     let Some(delivery) = admitted else { continue };
                     let running = Running { delivery: delivery.clone(), since: Instant::now(), passed };
-                    let call = call(Arc::clone(&handler), delivery, ack_first.clone());
+                    let (shared, suspect) = (Arc::clone(&work.shared), work.is_suspect(&delivery));
+                    let call = in_turn(shared, suspect, call(Arc::clone(&handler), delivery, ack_first.clone()));
                     let call = if work.settings.spawned { Either::Right(spawned(call)) } else { Either::Left(call) };
                     work.table.insert(slots.start(call), running);
                 }
@@ -116,6 +118,11 @@ enum Called {
     AckedAndHandled(Result<Outcome, BoxError>),
     /// It did not run: the ack before it failed, or the runtime is shutting down. Someone else gets the message.
     NotHandled,
+}
+
+/// Runs a call beside others, or alone if its message may be what has ended workers before.
+async fn in_turn(shared: Arc<Shared>, suspect: bool, call: impl Future<Output = Called>) -> Called {
+    if suspect { shared.turns.alone(call).await } else { shared.turns.beside_others(call).await }
 }
 
 async fn call<H: Handler>(handler: Arc<H>, delivery: Delivery, ack_first: Option<Arc<Shared>>) -> Called {
@@ -175,6 +182,12 @@ impl Work {
         // What is admitted is counted when it arrives; a worker with several loops may fetch a few too many, which go back.
         let left = self.settings.max_messages.map_or(u64::MAX, |max| max.saturating_sub(self.shared.admitted()));
         share.saturating_sub(running).min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    /// Whether the broker has delivered it so often that it may be what ends workers.
+    fn is_suspect(&self, delivery: &Delivery) -> bool {
+        let known = self.settings.crash_limit.zip(delivery.delivery_count());
+        known.is_some_and(|(max, count)| count > 1 && count > max / 2)
     }
 
     /// Decides whether a delivery's handler runs; if not, settles it.

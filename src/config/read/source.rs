@@ -39,7 +39,7 @@ pub(in crate::config) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Those in a file.
-    pub(in crate::config) fn of(root: &'a DeTable<'a>) -> Self {
+    pub(in crate::config) fn of(root: &'a DeValue<'a>) -> Self {
         let names = |table: &str| match root.get(table).map(toml::Spanned::get_ref) {
             Some(DeValue::Table(entries)) => entries.keys().map(|name| name.get_ref().as_ref()).collect(),
             _ => Vec::new(),

@@ -1,0 +1,117 @@
+//! Servers that are in need, or in the hands of an operator.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use redis::{Cmd, FromRedisValue};
+use swarrot::message::names::dead_letter_queue;
+use swarrot_conformance::brokers::{RabbitMq, Redis};
+use tokio::task::block_in_place;
+
+use super::Stage;
+use crate::ledger;
+use crate::load::topology;
+use crate::target::{Servers, Target};
+
+const IN_NEED: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(4);
+const NO_PARKING: Duration = Duration::from_secs(8);
+
+pub(super) fn close_connections(stage: &Stage<'_>) -> Result<()> {
+    block_in_place(|| rabbitmq(stage.target)?.ctl(&["close_all_connections", "a fault"]).map(drop).map_err(Into::into))
+}
+
+pub(super) async fn run_out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
+    if stage.target.backend.is_amqp() {
+        block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(true).map_err(anyhow::Error::from))?;
+        stage.crew.pass(IN_NEED).await?;
+        return block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(false).map_err(Into::into));
+    }
+    let servers = redis_servers(stage.target)?;
+    for server in servers {
+        ask::<()>(&server.url(), "CONFIG SET maxmemory 1mb").await?;
+    }
+    stage.crew.pass(IN_NEED).await?;
+    for server in servers {
+        ask::<()>(&server.url(), "CONFIG SET maxmemory 0").await?;
+    }
+    Ok(())
+}
+
+/// The fault is over at once: to make the queue again is up to those who use it.
+pub(super) async fn delete_queue(stage: &mut Stage<'_>) -> Result<()> {
+    let broker = swarrot::connect(&stage.target.direct_url()).await?;
+    broker.delete(stage.queue).await?;
+    // What was sent before may have been in it.
+    stage.deleted.push(ledger::now());
+    broker.close().await?;
+    Ok(())
+}
+
+pub(super) async fn delete_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
+    let broker = swarrot::connect(&stage.target.direct_url()).await?;
+    broker.delete(&dead_letter_queue(stage.queue)).await?;
+    stage.deleted.push(ledger::now());
+    stage.crew.pass(NO_PARKING).await?;
+    broker.declare(&topology(stage.queue, stage.target.backend.keeping())).await?;
+    broker.close().await?;
+    Ok(())
+}
+
+pub(super) async fn fill_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
+    let pattern = format!("^{}$", dead_letter_queue(stage.queue).replace('.', "\\."));
+    let target = stage.target;
+    let limit = |messages: u32| {
+        let policy = format!(r#"{{"max-length":{messages},"overflow":"reject-publish"}}"#);
+        let words = ["set_policy", "full", &pattern, &policy, "--apply-to", "queues"];
+        block_in_place(|| rabbitmq(target)?.ctl(&words).map(drop).map_err(anyhow::Error::from))
+    };
+    limit(1)?;
+    stage.crew.pass(NO_PARKING).await?;
+    // To clear it would not do: a quorum queue without any limit does not tell publishers that it takes messages again.
+    limit(10_000_000)
+}
+
+pub(super) async fn pause(stage: &mut Stage<'_>) -> Result<()> {
+    for server in redis_servers(stage.target)? {
+        ask::<()>(&server.url(), &format!("CLIENT PAUSE {} ALL", PAUSE.as_millis())).await?;
+    }
+    stage.crew.pass(PAUSE).await
+}
+
+pub(super) async fn flush_scripts(stage: &mut Stage<'_>) -> Result<()> {
+    for server in redis_servers(stage.target)? {
+        ask::<()>(&server.url(), "SCRIPT FLUSH SYNC").await?;
+    }
+    Ok(())
+}
+
+fn rabbitmq(target: &Target) -> Result<&RabbitMq> {
+    match &target.servers {
+        Servers::RabbitMq(node) => Ok(node),
+        Servers::Cluster(cluster) => cluster.nodes().first().context("the cluster has no nodes"),
+        Servers::Redis(_) | Servers::Sentinel(_) => bail!("this is not RabbitMQ"),
+    }
+}
+
+fn redis_servers(target: &Target) -> Result<&[Redis]> {
+    match &target.servers {
+        Servers::Redis(server) => Ok(std::slice::from_ref(server)),
+        Servers::Sentinel(group) => Ok(group.servers()),
+        Servers::RabbitMq(_) | Servers::Cluster(_) => bail!("this is not Redis"),
+    }
+}
+
+/// Runs a command of these words on a Redis server.
+///
+/// # Errors
+/// If the server does not answer, or not as expected.
+pub(super) async fn ask<T: FromRedisValue>(url: &str, words: &str) -> Result<T> {
+    let mut command = Cmd::new();
+    words.split(' ').for_each(|word| {
+        command.arg(word);
+    });
+    let client = redis::Client::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    command.query_async(&mut connection).await.with_context(|| format!("cannot run {words}"))
+}
