@@ -37,4 +37,8 @@ mod topology;
 mod convert;
 mod error;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 pub use self::broker::RedisBroker;

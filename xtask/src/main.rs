@@ -1,5 +1,6 @@
-//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `tidy`.
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `bench`, `tidy`.
 
+mod bench;
 mod brokers;
 mod ci;
 mod test;
@@ -31,6 +32,8 @@ enum Command {
     /// Brokers for working by hand, kept in `.brokers/`
     #[command(subcommand)]
     Brokers(brokers::Command),
+    /// What a message costs, beside the raw clients
+    Bench(bench::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
     /// Checks the conventions of this repository, and writes the generated table of the README
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test(args) => test::run(&args),
         Command::Brokers(command) => brokers::run(&command),
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Tidy(args) => tidy::run(&args),
     };
