@@ -1,9 +1,10 @@
 //! What a provider holds: deliveries that are not settled, those among them that wait to be handed out first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use swarrot_core::{Delivery, Receipt};
 use tokio::time::Instant;
 
@@ -16,8 +17,8 @@ pub(super) struct Held {
     provider: u64,
     /// The other half: each delivery has a tag of its own, so that an earlier delivery of the same entry has another.
     last_tag: u64,
-    rows: HashMap<u64, Row>,
-    by_entry: HashMap<EntryId, u64>,
+    rows: FxHashMap<u64, Row>,
+    by_entry: FxHashMap<EntryId, u64>,
     /// Tags of those not handed out yet.
     buffer: VecDeque<u64>,
     /// How long the server leaves an entry to its provider.
@@ -50,8 +51,8 @@ impl Held {
         Self {
             provider: fastrand::u64(..),
             last_tag: 0,
-            rows: HashMap::new(),
-            by_entry: HashMap::new(),
+            rows: FxHashMap::default(),
+            by_entry: FxHashMap::default(),
             buffer: VecDeque::new(),
             hold,
         }

@@ -263,7 +263,9 @@ impl Shared {
 fn chunks(mut held: Vec<(Receipt, u64, Row)>) -> Vec<Vec<(Receipt, u64, Row)>> {
     held.sort_unstable_by_key(|(_, _, row)| row.id);
     // A receipt that is in one call twice is settled once, and stale the second time.
-    held.chunks(CHUNK).map(<[_]>::to_vec).collect()
+    let mut rest = held.into_iter();
+    std::iter::from_fn(|| Some(rest.by_ref().take(CHUNK).collect::<Vec<_>>()).filter(|chunk| !chunk.is_empty()))
+        .collect()
 }
 
 fn parse(answer: &str, count: usize) -> Result<Vec<Verdict>, CallError> {
