@@ -212,8 +212,8 @@ async fn it_comes_from_a_broker_or_a_url_and_says_no_secret() {
     let elsewhere = format!("{}?prefix=other", server.url()).parse().expect("a URL");
     let elsewhere = RedisDedupStore::connect(&elsewhere).await.expect("connects");
     assert_eq!(claim(&elsewhere, "k", Owner::unique()).await, Claim::Granted);
-    let refused = RedisDedupStore::connect(&format!("redis://u:hunter2@{}", server.addr()).parse().expect("a URL"));
-    let error = refused.await.expect_err("no such user");
+    let refused = format!("redis://u:hunter2@{}", server.addr()).parse().expect("a URL");
+    let error = RedisDedupStore::connect(&refused).await.expect_err("no such user");
     assert_eq!(error.kind(), ErrorKind::AccessRefused);
     assert!(!format!("{error} {error:?} {of_url:?}").contains("hunter2"), "{error:?}");
 }

@@ -51,7 +51,7 @@ fn within(path: &str, key: &Key) -> String {
     format!("{path}{dot}{}{name}{item}", key.name)
 }
 
-/// [`reference`] as tables in Markdown.
+/// [`reference()`] as tables in Markdown.
 pub fn reference_markdown() -> String {
     let mut text = String::new();
     for Section { path, keys } in reference() {

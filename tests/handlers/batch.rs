@@ -338,7 +338,9 @@ async fn several_loops_and_tasks_share_batches() {
     let count = async |bodies: Vec<String>, State(seen): State<Seen>, _: WorkerHandle| {
         MOST.fetch_max(bodies.len(), Ordering::SeqCst);
         sleep(SECOND).await;
-        bodies.iter().for_each(|body| seen.note(body));
+        for body in bodies {
+            seen.note(body);
+        }
     };
     let worker = bench.worker().await.concurrency(20).parallelism(3).spawned().stop_when_empty();
     let report = worker.run(Batch::new(10, SECOND / 10, count)).await.unwrap();
@@ -405,7 +407,9 @@ async fn many_at_once_lose_nothing() {
             async move {
                 sizes.fetch_max(bodies.len(), Ordering::SeqCst);
                 tokio::task::yield_now().await;
-                bodies.iter().for_each(|body| seen.note(body));
+                for body in bodies {
+                    seen.note(body);
+                }
             }
         }
     };

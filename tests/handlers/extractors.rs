@@ -170,6 +170,7 @@ async fn a_worker_without_a_state_does_not_start() {
 
 #[tokio::test(start_paused = true)]
 async fn eight_arguments_at_once() {
+    #[expect(clippy::too_many_arguments, reason = "it is the most that there may be")]
     async fn all(
         Json(number): Json<u8>,
         text: String,

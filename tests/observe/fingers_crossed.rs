@@ -265,7 +265,8 @@ async fn late_events_share_the_fate_of_their_delivery() {
     };
     bench.worker().await.layer(Trace::new()).max_messages(2).run(handler).await.unwrap();
     assert!(written.lines().is_empty());
-    for task in std::mem::take(&mut *tasks.lock().unwrap()) {
+    let ended = std::mem::take(&mut *tasks.lock().unwrap());
+    for task in ended {
         task.await.unwrap();
     }
     assert_eq!(written.lines().len(), 1);

@@ -210,7 +210,7 @@ async fn each_message_of_a_batch_has_a_context() {
     let common = traceparent(&publish_span.span_context);
     assert_eq!(senders, [common.clone(), common, PARENT.to_owned()]);
     assert_eq!(links(&publish_span).len(), 1);
-    assert_eq!(HashSet::<_>::from_iter(exported.spans().iter().map(|span| span.span_context.span_id())).len(), 6);
+    assert_eq!(exported.spans().iter().map(|span| span.span_context.span_id()).collect::<HashSet<_>>().len(), 6);
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ async fn every_layer_forwards_every_call() {
     }
     #[async_trait]
     impl MessagePublisher for Noting {
-        fn exchange(&self) -> &str {
+        fn exchange(&self) -> &'static str {
             "events"
         }
         fn capabilities(&self) -> Capabilities {

@@ -72,7 +72,10 @@ pub(crate) type Fields = BTreeMap<&'static str, String>;
 
 /// Remembers spans by target, with their fields, and events.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(Arc<Mutex<(Vec<(Id, String, Fields)>, Vec<Fields>)>>);
+pub(crate) struct Seen(Arc<Mutex<(Vec<Span>, Vec<Fields>)>>);
+
+/// A span's id, target and fields.
+type Span = (Id, String, Fields);
 
 impl Seen {
     /// The fields of the spans with this target, in the order of their beginning.

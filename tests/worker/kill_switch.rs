@@ -65,15 +65,13 @@ async fn it_trips_waits_longer_and_longer_and_goes_on_after_a_probe() {
         let handle = worker.handle();
         let running = tokio::spawn(worker.run(call));
         // Tripped at once; probes after 10, 20, 30 and 30 seconds.
-        let mut expected = 3;
-        for after in [5, 10, 20, 30, 30] {
+        for (expected, after) in (3..).zip([5, 10, 20, 30, 30]) {
             sleep(after * SECOND).await;
             assert_eq!((server.calls(), ready(&bench).await), (expected, 100 - expected as u64), "{switch:?}");
             assert!(switch.is_tripped());
             let health = handle.health();
             let (_, by) = health.held.clone().unwrap();
             assert!(by.starts_with("kill switch, tripped: ") && health.is_healthy(), "{health:?}");
-            expected += 1;
         }
         assert_eq!(switch.trips(), 5);
         server.works(true);
@@ -266,7 +264,10 @@ async fn what_began_before_it_tripped_tells_nothing_about_later() {
             Err("slow, and fails while a probe is under way")
         }
         "1" => Err("trips it"),
-        _ => Ok(sleep(5 * SECOND).await),
+        _ => {
+            sleep(5 * SECOND).await;
+            Ok(())
+        }
     }));
     sleep(14 * SECOND).await;
     assert_eq!(switch.trips(), 1);

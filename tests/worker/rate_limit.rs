@@ -186,7 +186,7 @@ impl Gate for Counting {
     }
 
     async fn revoked(&self, _: Permit) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn leave(&self, permit: Permit, came: usize) {
@@ -240,7 +240,10 @@ async fn each_permit_and_each_delivery_is_told_of_once() {
         let running = tokio::spawn(worker.run(async |number: String| match number.as_str() {
             "3" => Err("fails".into()),
             "5" => panic!("panics"),
-            "7" | "9" => Ok(sleep(3600 * SECOND).await),
+            "7" | "9" => {
+                sleep(3600 * SECOND).await;
+                Ok(())
+            }
             _ => Ok::<_, BoxError>(()),
         }));
         sleep(5 * SECOND).await;

@@ -50,7 +50,7 @@ async fn what_fails_is_restarted_later_and_later_and_its_counts_add_up() {
     let bench = Bench::new().await;
     bench.fill(30).await;
     let ready = |worker: Worker| {
-        worker.stop_on_error().max_messages(25).ready(async |number: String, State(seen): State<Seen>| {
+        worker.stop_on_error().max_messages(24).ready(async |number: String, State(seen): State<Seen>| {
             seen.note(number.clone());
             if number.parse::<u32>()? < 6 { Err("a bad start".into()) } else { Ok::<_, BoxError>(()) }
         })

@@ -48,6 +48,7 @@ pub(crate) fn capabilities(kind: QueueKind) -> Capabilities {
     claims.delay_grid_percent = 10;
     claims.dead_letter = true;
     claims.network = true;
+    claims.system = "rabbitmq";
     claims
 }
 

@@ -68,7 +68,7 @@ impl<T> Gather<T> {
         forming.seats += 1;
         let task = Arc::clone(&opened.task);
         let seat =
-            Seat { gather: Arc::clone(self), number: forming.number, seat: forming.seats, answered, _task: task };
+            Seat { gather: Arc::clone(self), number: forming.number, place: forming.seats, answered, _task: task };
         forming.members.push(Member { seat: forming.seats, item, answer, span: Span::current() });
         if forming.members.len() >= full
             && let Some(opened) = forming.open.take()
@@ -138,7 +138,7 @@ impl<T> Gathering<T> {
 pub(super) struct Seat<T> {
     gather: Arc<Gather<T>>,
     number: u64,
-    seat: u64,
+    place: u64,
     answered: oneshot::Receiver<Answer>,
     _task: Arc<AbortOnDropHandle<()>>,
 }
@@ -152,6 +152,6 @@ impl<T> Seat<T> {
 
 impl<T> Drop for Seat<T> {
     fn drop(&mut self) {
-        self.gather.leave(self.number, self.seat);
+        self.gather.leave(self.number, self.place);
     }
 }

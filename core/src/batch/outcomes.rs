@@ -95,12 +95,15 @@ impl StdError for BatchFailed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Permanent;
+    use crate::marks::Permanent;
     use crate::outcome::Reason;
 
     #[test]
     fn one_for_all_or_one_for_each() {
-        assert_eq!(for_each(Ok(()), 2).into_iter().map(Result::unwrap).collect::<Vec<_>>(), [Outcome::Ack; 2]);
+        assert_eq!(
+            for_each(Ok(()), 2).into_iter().map(Result::unwrap).collect::<Vec<_>>(),
+            [Outcome::Ack, Outcome::Ack]
+        );
         let each = for_each(Ok(vec![Ok(()), Err("full")]), 2);
         assert_eq!(each[0].as_ref().unwrap(), &Outcome::Ack);
         assert_eq!(each[1].as_ref().unwrap_err().to_string(), "full");

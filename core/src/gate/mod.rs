@@ -126,7 +126,7 @@ impl Permit {
 pub enum Flow {
     /// As much as the prefetch allows. A wait in [`Gate::enter`] is short, or keeps nobody else from the messages.
     Free,
-    /// No more than the permits allow: the worker lowers its prefetch to their number.
+    /// No more than the permits allow: the worker lowers its prefetch to their number and what is in hand.
     Narrow,
     /// Nothing: the worker gives back what was fetched in advance ([`pause`](crate::MessageProvider::pause)).
     Held,

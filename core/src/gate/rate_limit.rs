@@ -114,7 +114,7 @@ impl Gate for RateLimit {
     }
 
     async fn revoked(&self, _: Permit) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn leave(&self, permit: Permit, came: usize) {

@@ -43,7 +43,7 @@ impl Context {
 
     /// A context without shared values, whose worker never runs.
     pub fn new() -> Self {
-        let nothing = provider_fn("nothing", || future::pending());
+        let nothing = provider_fn("nothing", future::pending);
         Self::of_worker(Extensions::default(), Worker::new(Arc::new(nothing)).concurrency(usize::MAX).handle())
     }
 

@@ -70,6 +70,10 @@ mod tests {
         (ending.outcome, ending.error)
     }
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("sending failed")]
+    struct Sending(#[source] Error);
+
     #[test]
     fn errors_have_a_class() {
         assert_eq!(of("any"), ("error", Some("_OTHER")));
@@ -80,9 +84,6 @@ mod tests {
         assert_eq!(of(Permanent::new(decode.clone())), ("error", Some("decode")));
         let outer = Error::new(ErrorKind::Broker, "outer").with_source(decode);
         assert_eq!(of(outer), ("error", Some("broker")));
-        #[derive(Debug, thiserror::Error)]
-        #[error("sending failed")]
-        struct Sending(#[source] Error);
         assert_eq!(of(Sending(Error::new(ErrorKind::Blocked, "an alarm"))), ("error", Some("blocked")));
     }
 

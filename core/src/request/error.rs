@@ -17,7 +17,7 @@ pub enum RequestError {
     Timeout(Duration),
     /// The handler failed and said so; with its reply, whose body is the error in words.
     #[error("the request failed: {}", String::from_utf8_lossy(&.0.body))]
-    Failed(Message),
+    Failed(Box<Message>),
     /// The reply does not decode, or the request's value does not encode.
     #[error(transparent)]
     Decode(Error),

@@ -18,6 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, names};
 use crate::topology::{Queue, Topology};
 
+/// Who waits for longer sends a request that does not expire: brokers keep times up to some weeks.
+const LONGEST_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Sends requests and waits for their replies, over a queue of its own.
 ///
 /// A request is a message with `reply_to` and `correlation_id`; whoever handles it publishes its reply to the default
@@ -148,7 +151,7 @@ impl Requester {
         if publisher.capabilities().ttl && properties.ttl.is_none() {
             // Nothing is milliseconds at the least, and zero would never be delivered.
             let left = deadline.saturating_duration_since(Instant::now());
-            properties.ttl = Some(left.max(Duration::from_millis(1)));
+            properties.ttl = Some(left.max(Duration::from_millis(1))).filter(|ttl| *ttl <= LONGEST_TTL);
         }
         match publisher.publish_one(request).await {
             Ok(()) => {}
@@ -158,7 +161,7 @@ impl Requester {
             Err(error) => return Err(RequestError::Publish(error)),
         }
         let reply = waiting.reply().await.ok_or(RequestError::Closed)?;
-        if reply.headers.contains(names::REPLY_ERROR) { Err(RequestError::Failed(reply)) } else { Ok(reply) }
+        if reply.headers.contains(names::REPLY_ERROR) { Err(RequestError::Failed(Box::new(reply))) } else { Ok(reply) }
     }
 
     /// Publishes a value as JSON, and waits for a reply that is JSON too.

@@ -82,8 +82,7 @@ impl SupervisorHandle {
     /// The handle of the first worker of this name, if it runs; of this run only.
     pub fn worker(&self, name: &str) -> Option<WorkerHandle> {
         let slot = self.shared.slots().into_iter().find(|slot| slot.name == name)?;
-        let handle = slot.life().handle.clone();
-        handle
+        slot.life().handle.clone()
     }
 
     /// How the workers are at this moment.

@@ -57,7 +57,7 @@ impl Gates {
 
     /// Whether anything should be fetched in advance.
     pub(super) fn flow(&self) -> Flow {
-        self.0.iter().map(|gate| gate.flow()).max().unwrap_or(Flow::Free)
+        self.0.iter().map(Gate::flow).max().unwrap_or(Flow::Free)
     }
 }
 
@@ -144,7 +144,10 @@ impl Drop for Arrived {
 }
 
 #[derive(Clone, Debug)]
-struct Through(Option<Arc<[(Arc<dyn Gate>, Permit)]>>);
+struct Through(Option<Arc<[Entered]>>);
+
+/// A gate, and the permit that it gave.
+type Entered = (Arc<dyn Gate>, Permit);
 
 /// A delivery that has passed the gates: they are told once what becomes of it, however it ends.
 #[derive(Debug)]

@@ -182,6 +182,13 @@ impl Shared {
         (state.busy == 0).then_some(state.busy_changes)
     }
 
+    /// How many handlers run, in all loops.
+    pub(super) fn running(&self) -> usize {
+        let mut running = 0;
+        self.tables().iter().for_each(|table| table.for_each(|_, _| running += 1));
+        running
+    }
+
     pub(super) fn stopped(&self) -> Option<StopReason> {
         self.state().stopped.clone()
     }

@@ -28,10 +28,9 @@ impl Verdict {
     pub fn of(result: &Result<Outcome, BoxError>) -> Self {
         match result {
             Ok(Outcome::Ack) => Self::Success,
-            Ok(Outcome::Retry { reason: Some(_), .. } | Outcome::Requeue) => Self::Failure,
             Ok(Outcome::Retry { reason: None, .. } | Outcome::Reject { .. } | Outcome::Release) => Self::Neither,
             Err(error) if Permanent::is(&**error) => Self::Neither,
-            Err(_) => Self::Failure,
+            Ok(Outcome::Retry { reason: Some(_), .. } | Outcome::Requeue) | Err(_) => Self::Failure,
         }
     }
 }

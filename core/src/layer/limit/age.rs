@@ -17,7 +17,7 @@ use crate::outcome::Outcome;
 /// is known has no age. PHP Swarrot's `XDeathMaxLifetimeProcessor` looks after a failure too, and at the time of `x-death`
 /// alone.
 ///
-/// [`Retry::max_age`](super::Retry::max_age) is the same limit for what that layer retries, and looks ahead: it makes no retry
+/// [`Retry::max_age`](crate::layer::Retry::max_age) is the same limit for what that layer retries, and looks ahead: it makes no retry
 /// that would come back too late. This one bounds whatever brings a message back.
 ///
 /// ```

@@ -13,7 +13,7 @@ use crate::outcome::Outcome;
 /// It looks after the handler has failed, that is, has returned an error, [`Outcome::Retry`] or [`Outcome::Requeue`]; a
 /// success on the last delivery is a success. It counts all deliveries that are known
 /// ([`Delivery::total_deliveries`]): the broker's count, retries, and returns from a waiting queue. So it also bounds what
-/// [`Retry`](super::Retry) does not count: handlers that return outcomes of their own, and messages that PHP Swarrot's workers
+/// [`Retry`](crate::layer::Retry) does not count: handlers that return outcomes of their own, and messages that PHP Swarrot's workers
 /// send round by way of a waiting queue (there: `XDeathMaxCountProcessor`, which looks after a failure too).
 ///
 /// Not to be confused with [`Worker::crash_limit`](crate::Worker::crash_limit), which looks at the broker's count alone, and
