@@ -220,7 +220,7 @@ async fn one_life(cx: &Context, queue: &str) {
 
 /// The counts once they are down to these, or after a while: what is closed may take a moment to end.
 async fn lowest<F: Future<Output = (usize, usize)>>(count: impl Fn() -> F, wanted: (usize, usize)) -> (usize, usize) {
-    let deadline = Instant::now() + secs(if wanted == (0, 0) { 2 } else { 10 });
+    let deadline = Instant::now() + secs(if wanted == (0, 0) { 2 } else { 30 });
     loop {
         let now = count().await;
         if (now.0 <= wanted.0 && now.1 <= wanted.1) || Instant::now() >= deadline {
