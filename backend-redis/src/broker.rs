@@ -1,7 +1,8 @@
 //! The broker itself.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -15,13 +16,13 @@ use swarrot_core::{
 };
 use tracing::warn;
 
-use crate::config::{Config, DEFAULT_LEASE};
+use crate::config::{Config, DEFAULT_LEASE, Mode};
 use crate::connection::{Conn, Link, Server};
 use crate::error::{self, Named as _};
 use crate::inspect;
 use crate::provider::{RedisProvider, Shared};
 use crate::publisher::RedisPublisher;
-use crate::topology::{self, Router};
+use crate::topology::{self, Part, Router, tag};
 
 /// A connection to Redis.
 #[derive(Clone, Debug)]
@@ -40,8 +41,9 @@ pub(crate) struct Core {
     server: RwLock<Server>,
     /// What was declared, to be created again where it was lost.
     declared: Mutex<Topology>,
-    /// The connection to publish over since which all of that was in its place.
-    declared_in: AtomicU64,
+    /// What of that is known to be in its place, since the connection to publish over of this number: tags of queues, and an
+    /// empty one for the routes, or for everything where all is on one server.
+    in_place: Mutex<(u64, HashSet<String>)>,
     providers: Mutex<Vec<Weak<Shared>>>,
     publishers: Mutex<Vec<Weak<RedisPublisher>>>,
     closed: AtomicBool,
@@ -91,7 +93,7 @@ impl RedisBroker {
             consumer: format!("{}.{}.{}", config.name, host.trim(), std::process::id()),
             server: RwLock::new(server),
             declared: Mutex::default(),
-            declared_in: AtomicU64::new(0),
+            in_place: Mutex::default(),
             providers: Mutex::default(),
             publishers: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -135,18 +137,30 @@ impl Core {
             return Err(error::queue_not_found(queue));
         }
         warn!(queue, "the queue was lost; it is declared again");
-        topology::declare(self, &declared).await
+        if self.config.mode == Mode::Cluster {
+            // On another node, as a rule; if that one is away, who publishes next finds out.
+            let _ = topology::declare_again(self, &declared, Part::Routes).await;
+        }
+        topology::declare_again(self, &declared, self.part(queue)).await
     }
-}
 
-impl Core {
-    /// Declares again what was declared through this broker, over a connection that was rebuilt: the server may have lost it.
-    pub(crate) async fn declare_again(&self) -> Result<()> {
+    /// What has to be in its place for work with a queue.
+    fn part<'a>(&self, queue: &'a str) -> Part<'a> {
+        if self.config.mode == Mode::Cluster { Part::Queues(tag(queue)) } else { Part::All }
+    }
+
+    /// Declares a queue again that was declared through this broker, over a connection that was rebuilt: the server may have
+    /// lost it.
+    pub(crate) async fn declare_again(&self, queue: &str) -> Result<()> {
+        self.declare_part(self.part(queue)).await
+    }
+
+    async fn declare_part(&self, part: Part<'_>) -> Result<()> {
         let declared = lock(&self.declared).clone();
         if declared == Topology::new() || self.config.passive {
             return Ok(());
         }
-        match topology::declare(self, &declared).await {
+        match topology::declare_again(self, &declared, part).await {
             // Others have changed it: that is their right, and no reason to stop.
             Err(error) if !error.is_temporary() => {
                 warn!(%error, "what was declared before could not be declared again");
@@ -156,15 +170,36 @@ impl Core {
         }
     }
 
-    /// The connection to publish over, with what was declared in its place.
-    pub(crate) async fn publishing(&self) -> Result<(u64, Conn)> {
+    /// The connection to ask over where messages go, with exchanges and bindings in their place.
+    pub(crate) async fn routing(&self) -> Result<(u64, Conn)> {
+        self.publishing_with(if self.config.mode == Mode::Cluster { Part::Routes } else { Part::All }).await
+    }
+
+    /// The connection to publish over, with a queue in its place.
+    pub(crate) async fn publishing(&self, queue: &str) -> Result<(u64, Conn)> {
+        self.publishing_with(self.part(queue)).await
+    }
+
+    async fn publishing_with(&self, part: Part<'_>) -> Result<(u64, Conn)> {
         let (epoch, connection) = self.publish.get().await?;
-        // Several may do so at once, which does no harm.
-        if self.declared_in.load(Ordering::Relaxed) < epoch {
-            if epoch > 1 {
-                self.declare_again().await?;
+        // Nothing was lost since the first.
+        if epoch > 1 {
+            let name = if let Part::Queues(tag) = part { tag } else { "" };
+            let known = {
+                let in_place = lock(&self.in_place);
+                in_place.0 > epoch || in_place.0 == epoch && in_place.1.contains(name)
+            };
+            if !known {
+                // Several may do so at once, which does no harm.
+                self.declare_part(part).await?;
+                let mut in_place = lock(&self.in_place);
+                if in_place.0 < epoch {
+                    *in_place = (epoch, HashSet::new());
+                }
+                if in_place.0 == epoch {
+                    in_place.1.insert(name.to_owned());
+                }
             }
-            self.declared_in.fetch_max(epoch, Ordering::Relaxed);
         }
         Ok((epoch, connection))
     }

@@ -43,7 +43,7 @@ impl<'a> Session<'a> {
         let opened = open_for_key(&shared.core.config, &shared.keys.stream, MAX_BLOCK + ANSWER).await?;
         let mut connection = opened.connection;
         if let Some(before) = std::mem::replace(before, opened.id) {
-            shared.core.declare_again().await?;
+            shared.core.declare_again(&shared.queue).await?;
             // The server may still wait to give messages to it. A refusal means that it is gone, or that we may not.
             let _ = cmd("CLIENT").arg("KILL").arg("ID").arg(before).exec_async(&mut connection).await;
         }

@@ -75,9 +75,9 @@ impl RedisPublisher {
         loop {
             let asked = async {
                 // Declared before it is asked for: else a topology that a restart has lost would make messages unroutable.
-                let (epoch, _) = self.core.publishing().await?;
+                let (epoch, _) = self.core.routing().await?;
                 let answer = if fresh { (router.refresh(link).await?, false) } else { router.routes(link).await? };
-                let (now, _) = self.core.publishing().await?;
+                let (now, _) = self.core.routing().await?;
                 Ok::<_, Error>(if now == epoch { answer } else { (router.refresh(link).await?, false) })
             };
             match timeout_at(deadline, asked).await {
@@ -189,11 +189,13 @@ impl RedisPublisher {
     ) -> Result<Vec<Verdict>> {
         let script = self.script(batch, version, lane);
         let link = &self.core.publish;
+        // In a cluster those of a batch are on one node.
+        let queue = batch.first().and_then(|routed| routed.queues.first()).map_or("", |queue| &**queue);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let mut unanswered = false;
         let mut last: Option<Error> = None;
         loop {
-            match timeout_at(deadline, self.core.publishing()).await {
+            match timeout_at(deadline, self.core.publishing(queue)).await {
                 Ok(Ok(connection)) => match timeout_at(deadline, link.script_on(connection, &script)).await {
                     Ok(Ok(answer)) => return parse(String::as_str(&answer), batch.len()),
                     Ok(Err(CallError::Unanswered(error))) => {

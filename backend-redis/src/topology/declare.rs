@@ -6,7 +6,7 @@ use redis::cmd;
 use swarrot_core::topology::Topology;
 use swarrot_core::{Error, ErrorKind, Result};
 
-use super::keys::{QueueKeys, TopologyKeys};
+use super::keys::{QueueKeys, TopologyKeys, tag};
 use super::spec::{Spec, conflict, kind_name};
 use crate::broker::Core;
 use crate::error;
@@ -18,14 +18,7 @@ use crate::scripts;
 /// a part is created and the call says what is in conflict.
 pub(crate) async fn declare(core: &Core, topology: &Topology) -> Result<()> {
     let specs = Spec::of(topology)?;
-    let mut kinds = Vec::new();
-    for exchange in &topology.exchanges {
-        let kind = kind_name(exchange.kind).map_err(|error| error.with_target(&exchange.name))?;
-        if kinds.iter().any(|(name, other)| *name == exchange.name.as_str() && *other != kind) {
-            return conflict("exchange", &exchange.name, &["it is in the topology twice".to_owned()]);
-        }
-        kinds.push((exchange.name.as_str(), kind));
-    }
+    let kinds = kinds(topology)?;
     check_queues(core, &specs).await?;
     let routes = core.router.refresh(&core.settle).await?;
     for binding in &topology.bindings {
@@ -55,12 +48,40 @@ pub(crate) async fn declare(core: &Core, topology: &Topology) -> Result<()> {
     for spec in &specs {
         create(core, spec).await?;
     }
-    let bindings: Vec<String> =
-        topology.bindings.iter().map(|b| format!("{}\n{}\n{}", b.exchange, b.queue, b.routing_key)).collect();
+    let bindings = bindings(topology);
     if !bindings.is_empty() {
         bind(core, &kinds, &bindings).await?;
     }
     Ok(())
+}
+
+/// What of a topology has to be in its place for one purpose. In a cluster a node that is away is to stop only what is on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    All,
+    /// The exchanges and bindings.
+    Routes,
+    /// The queues of this tag.
+    Queues(&'a str),
+}
+
+/// Declares again a part of what was declared before.
+pub(crate) async fn declare_again(core: &Core, topology: &Topology, part: Part<'_>) -> Result<()> {
+    match part {
+        Part::All => declare(core, topology).await,
+        Part::Routes => {
+            let kinds = kinds(topology)?;
+            bind(core, &kinds, &bindings(topology)).await
+        }
+        Part::Queues(home) => {
+            let mut specs = Spec::of(topology)?;
+            specs.retain(|spec| tag(&spec.name) == home);
+            for spec in &specs {
+                create(core, spec).await?;
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Deletes a queue with its messages and bindings, if it exists.
@@ -70,6 +91,24 @@ pub(crate) async fn delete(core: &Core, queue: &str) -> Result<()> {
     let TopologyKeys { bindings, version, .. } = &core.router.keys;
     core.settle.ask::<i64>(scripts::UNBIND.key(bindings).key(version).arg(queue)).await?;
     Ok(())
+}
+
+/// The kinds of a topology's exchanges, by name.
+fn kinds(topology: &Topology) -> Result<Vec<(&str, &'static str)>> {
+    let mut kinds: Vec<(&str, &'static str)> = Vec::new();
+    for exchange in &topology.exchanges {
+        let kind = kind_name(exchange.kind).map_err(|error| error.with_target(&exchange.name))?;
+        if kinds.iter().any(|(name, other)| *name == exchange.name && *other != kind) {
+            conflict("exchange", &exchange.name, &["it is in the topology twice".to_owned()])?;
+        }
+        kinds.push((&exchange.name, kind));
+    }
+    Ok(kinds)
+}
+
+/// A topology's bindings, as they are stored.
+fn bindings(topology: &Topology) -> Vec<String> {
+    topology.bindings.iter().map(|b| format!("{}\n{}\n{}", b.exchange, b.queue, b.routing_key)).collect()
 }
 
 async fn check_queues(core: &Core, specs: &[Spec]) -> Result<()> {

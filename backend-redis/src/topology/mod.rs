@@ -5,6 +5,6 @@ mod keys;
 mod routes;
 mod spec;
 
-pub(crate) use self::declare::{declare, delete};
+pub(crate) use self::declare::{Part, declare, declare_again, delete};
 pub(crate) use self::keys::{QueueKeys, publisher_record, tag};
 pub(crate) use self::routes::{Router, Routes};
