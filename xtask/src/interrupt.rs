@@ -1,4 +1,4 @@
-//! Ctrl-C, and what else asks this program to end: the running command is ended first, and then brokers are.
+//! Ctrl-C, and what else asks this program to end: the running commands are ended first, and then brokers are.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -27,18 +27,18 @@ impl std::fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 struct State {
-    /// The process group of the command that runs.
-    running: Option<Pid>,
+    /// The process groups of the commands that run.
+    running: Vec<Pid>,
     interrupted: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { running: None, interrupted: false });
+static STATE: Mutex<State> = Mutex::new(State { running: Vec::new(), interrupted: false });
 
 fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on, SIGINT, SIGTERM and SIGHUP end the running command, whose [`run`] then returns [`Interrupted`].
+/// From now on, SIGINT, SIGTERM and SIGHUP end the running commands, whose [`run`] then returns [`Interrupted`].
 ///
 /// Where no command runs, and at the second signal, the program exits at once; brokers have their watchers.
 ///
@@ -70,18 +70,18 @@ fn listen() -> io::Result<()> {
 
 fn end_what_runs() {
     let mut state = state();
-    match state.running {
-        Some(group) if !state.interrupted => {
-            state.interrupted = true;
-            // It may have ended just now.
-            let _ = kill_process_group(group, Signal::INT);
-        }
-        Some(group) => {
-            let _ = kill_process_group(group, Signal::KILL);
-            exit();
-        }
-        None => exit(),
+    if state.running.is_empty() {
+        exit();
     }
+    let signal = if state.interrupted { Signal::KILL } else { Signal::INT };
+    for group in &state.running {
+        // It may have ended just now.
+        let _ = kill_process_group(*group, signal);
+    }
+    if state.interrupted {
+        exit();
+    }
+    state.interrupted = true;
 }
 
 fn exit() -> ! {
@@ -95,16 +95,20 @@ fn exit() -> ! {
 /// [`Interrupted`], when nothing of the group is left.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
     let name = command.get_program().to_owned();
-    let mut child = {
+    let (mut child, group) = {
         // The lock is held until the group is known, so that no signal falls in between.
         let mut state = state();
+        if state.interrupted {
+            return Err(Interrupted.into());
+        }
         let child = command.process_group(0).spawn().with_context(|| format!("cannot run {}", name.display()))?;
-        state.running = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        child
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        state.running.extend(group);
+        (child, group)
     };
     let status = child.wait().with_context(|| format!("cannot wait for {}", name.display()));
     let mut state = state();
-    let group = state.running.take();
+    state.running.retain(|running| Some(*running) != group);
     if !state.interrupted {
         return status;
     }

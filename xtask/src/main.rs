@@ -8,6 +8,7 @@ mod tidy;
 
 mod install;
 mod interrupt;
+mod lanes;
 mod python;
 mod rabbitmq4;
 mod steps;

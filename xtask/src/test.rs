@@ -9,7 +9,7 @@ use swarrot_conformance::brokers::{BrokerError, RabbitMq, Redis, Start};
 
 use crate::python::PYTHON;
 use crate::steps::{say, seconds, step};
-use crate::{install, interrupt, python, workspace};
+use crate::{install, interrupt, lanes, python, workspace};
 
 /// A node that no test may disturb.
 pub(crate) const AMQP_URL: &str = "SWARROT_TEST_AMQP_URL";
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let redis = Starting::unless_given(REDIS_URL, "Redis", Redis::start, Redis::url);
 
     let python = python::with_pika()?;
-    let (mut build, mut test) = (workspace::cargo(&["test"])?, workspace::cargo(&["test"])?);
+    let mut build = workspace::cargo(&["test"])?;
     let selection = selection(&args.cargo);
     let for_cargo = args.cargo.iter().take_while(|arg| *arg != "--");
     step("build the tests", build.args(selection).arg("--no-run").args(for_cargo))?;
@@ -53,15 +53,34 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let steady = steady.wait()?;
     let node = node.wait()?;
     let redis = redis.wait()?;
-    test.envs([(AMQP_URL, &steady.value), (AMQP_NODE, &node.value), (REDIS_URL, &redis.value)]);
-    test.env(PYTHON, python);
+    let variables = [
+        (AMQP_URL, steady.value.clone()),
+        (AMQP_NODE, node.value.clone()),
+        (REDIS_URL, redis.value.clone()),
+        (PYTHON, python.display().to_string()),
+    ];
     say(format_args!("testing starts after {}", seconds(started.elapsed())));
-    // One failing program should not hide what others have to say.
-    let done = step("tests", test.args(selection).arg("--no-fail-fast").args(&args.cargo));
+    let done = if args.cargo.is_empty() {
+        all(&variables)
+    } else {
+        let mut test = workspace::cargo(&["test"])?;
+        // One failing program should not hide what others have to say.
+        step("tests", test.args(selection).arg("--no-fail-fast").args(&args.cargo).envs(variables))
+    };
 
     drop((steady, node, redis));
     say(format_args!("the brokers that were started have ended; all took {}", seconds(started.elapsed())));
     done
+}
+
+fn all(variables: &[(&str, String)]) -> Result<()> {
+    let programs = lanes::run(variables);
+    if programs.as_ref().is_err_and(anyhow::Error::is::<interrupt::Interrupted>) {
+        return programs;
+    }
+    let mut doc = workspace::cargo(&["test", "--workspace", "--all-features", "--no-fail-fast", "--doc"])?;
+    let doc = step("doc tests", doc.envs(variables.iter().map(|(name, value)| (name, value))));
+    programs.and(doc)
 }
 
 /// All of the workspace, unless the arguments choose.
