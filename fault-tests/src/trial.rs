@@ -16,14 +16,14 @@ use crate::fault::{Fault, Stage};
 use crate::ledger;
 use crate::load::topology;
 use crate::plan::{Plan, Schedule};
-use crate::target::Target;
+use crate::target::{Backend, Target};
 
 /// How long nothing may happen, on a busy machine, although nothing is broken.
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long nothing has to happen, once a queue was deleted, before it is believed that nothing will.
 const QUIET: Duration = Duration::from_secs(10);
-/// The same for RabbitMQ, which tries for three minutes to pass delayed messages on to the queue that is gone before it looks
-/// for the new one.
+/// The same for RabbitMQ where a queue or its leader is gone: it tries for three minutes to pass delayed messages on to it before it
+/// looks for the new one.
 const QUIET_WITH_DELAYS: Duration = Duration::from_secs(220);
 /// How long processes may take to end.
 const END: Duration = Duration::from_secs(200);
@@ -81,10 +81,11 @@ pub(crate) async fn run(target: &Target, plan: &Plan, dir: &Path, rng: &mut fast
     } else {
         crew.await_publishers(END).await?;
     }
-    let patience = match (deleted.is_empty(), target.backend.is_amqp()) {
-        (true, _) => SILENCE,
-        (false, true) => QUIET_WITH_DELAYS,
-        (false, false) => QUIET,
+    let patience = match (target.backend, deleted.is_empty()) {
+        (Backend::AmqpCluster, _) => QUIET_WITH_DELAYS,
+        (_, true) => SILENCE,
+        (backend, false) if backend.is_amqp() => QUIET_WITH_DELAYS,
+        (_, false) => QUIET,
     };
     settle(&mut crew, patience).await?;
     if crew.crashes_expected {

@@ -73,15 +73,17 @@ impl AmqpPublisher {
         }
         message.ensure_id();
         let bucket = Bucket::new(outgoing.delay, &self.exchange)?;
-        if bucket.is_some() && message.properties.ttl.is_some() {
-            if !outgoing.is_trusted() {
+        if let Some(bucket) = &bucket {
+            if message.properties.ttl.is_some() && !outgoing.is_trusted() {
                 return Err(Error::new(
                     ErrorKind::Unsupported,
                     "RabbitMQ cannot delay a message that has a time to live; leave one of them out",
                 ));
             }
-            // A time to live would end the delay early. A retry that comes too late is better than one that is lost.
-            message.properties.ttl = None;
+            // A time to live of its own would end the delay early: a retry that comes too late is better than one that is lost.
+            // It gets that of the delay queue, for one that comes before the server has read the arguments of a new queue (seen
+            // on 3.10, with three nodes) would never expire without, and hold up all behind it.
+            message.properties.ttl = Some(bucket.delay());
         }
         let (properties, headers) = to_properties(&message, self.link.frame_max())?;
         Ok(Prepared {

@@ -73,6 +73,11 @@ impl Bucket {
         }
     }
 
+    /// How long it holds a message back.
+    pub(crate) fn delay(&self) -> Duration {
+        Duration::from_millis(self.milliseconds.into())
+    }
+
     /// Another one for the same, to use in the place of this one; `None` after a few.
     pub(crate) fn replacement(&self) -> Option<Self> {
         let generation = self.generation + 1;
