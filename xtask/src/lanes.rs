@@ -1,7 +1,7 @@
-//! The test programs of the workspace, in two lanes at once.
+//! The test programs of the workspace, in three lanes at once.
 //!
-//! Most of their time they wait for brokers, so that the programs of one package are done while those of all others run. Within
-//! a lane one runs after the other, since some break the broker that they share.
+//! Most of their time they wait for brokers, so each of the two that take longest has a lane of its own, beside that of all others.
+//! Within a lane one program runs after the other, since some break the broker that they share.
 
 use std::fmt;
 use std::fs::File;
@@ -19,8 +19,8 @@ use crate::interrupt;
 use crate::steps::{say, seconds};
 use crate::workspace;
 
-/// The folder of the package that has a lane of its own: no other disturbs the servers that it uses.
-const ASIDE: &str = "backend-redis";
+/// The folders of the packages that have a lane of their own: no other disturbs the servers that they use.
+const ASIDE: [&str; 2] = ["backend-amqp", "backend-redis"];
 
 /// A program that cargo made of tests.
 struct Program {
@@ -36,12 +36,11 @@ struct Program {
 /// If one fails, once all have run; [`Interrupted`](interrupt::Interrupted).
 pub(crate) fn run(variables: &[(&str, String)]) -> Result<()> {
     let started = Instant::now();
-    let (aside, others): (Vec<_>, Vec<_>) = programs()?.into_iter().partition(|program| program.dir.ends_with(ASIDE));
-    say(format_args!(
-        "tests: {} programs, {} of them in {ASIDE}, beside the others",
-        aside.len() + others.len(),
-        aside.len()
-    ));
+    let mut others = programs()?;
+    say(format_args!("tests: {} programs, those of {} beside the others", others.len(), ASIDE.join(" and of ")));
+    let of = |dir| others.extract_if(.., |program| program.dir.ends_with(dir)).collect();
+    let mut lanes = Vec::from(ASIDE.map(of));
+    lanes.push(others);
     // One speaks at a time.
     let output = Mutex::new(());
     let lane = |programs: Vec<Program>| {
@@ -53,12 +52,13 @@ pub(crate) fn run(variables: &[(&str, String)]) -> Result<()> {
         }
         Ok::<_, anyhow::Error>(failed)
     };
-    let (aside, others) = thread::scope(|scope| {
-        let aside = scope.spawn(|| lane(aside));
-        let others = lane(others);
-        (aside.join().unwrap_or_else(|_| Err(anyhow!("the thread of a lane panicked"))), others)
+    let lane = &lane;
+    let failed: Vec<Result<Vec<String>>> = thread::scope(|scope| {
+        let lanes: Vec<_> = lanes.into_iter().map(|programs| scope.spawn(move || lane(programs))).collect();
+        let panicked = |_| Err(anyhow!("the thread of a lane panicked"));
+        lanes.into_iter().map(|lane| lane.join().unwrap_or_else(panicked)).collect()
     });
-    let failed = [aside?, others?].concat();
+    let failed = failed.into_iter().collect::<Result<Vec<_>>>()?.concat();
     if failed.is_empty() {
         say(format_args!("tests: done in {}", seconds(started.elapsed())));
         return Ok(());
