@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarrot_core::{Message, MessagePublisher, MessagePublisherExt, Outgoing, PublisherOptions, Result};
+use swarrot_core::{Message, MessagePublisher, MessagePublisherExt, Outgoing, PublisherOptions, Result, unix_time};
 use tokio::sync::Mutex;
 
 use super::config::Config;
 use super::file::PublisherTable;
+use super::publisher_layers::PublisherLayerEntry;
 
 /// Publishes messages of one type where the file says that they go. Cheap to clone.
 #[derive(Clone)]
@@ -108,8 +109,9 @@ impl Publisher {
     pub(super) async fn open(&self, exchange: Option<String>) -> Result<Arc<dyn MessagePublisher>> {
         let keys = &self.table.keys;
         let exchange = exchange.or_else(|| keys.exchange.as_ref().map(|name| name.0.clone())).unwrap_or_default();
-        let to = To { broker: self.table.broker.clone(), exchange, timeout: keys.timeout };
-        self.config.open().publisher(&self.config, to).await
+        let layered = (!keys.layers.is_empty()).then(|| Arc::clone(&self.message_type));
+        let to = To { broker: self.table.broker.clone(), exchange, timeout: keys.timeout, layered };
+        self.config.open().publisher(&self.config, to, &keys.layers).await
     }
 
     fn outgoing(&self, publish: Publish) -> Outgoing {
@@ -124,6 +126,9 @@ impl Publisher {
         or(&mut properties.message_type, Some(keys.message_type.as_deref().unwrap_or(&self.message_type)));
         or(&mut properties.content_type, keys.content_type.as_deref());
         or(&mut properties.app_id, keys.app_id.as_deref());
+        if keys.timestamp {
+            properties.timestamp.get_or_insert_with(unix_time);
+        }
         properties.priority = properties.priority.or(keys.priority);
         properties.ttl = properties.ttl.or(keys.ttl);
         let routing_key = routing_key.or_else(|| keys.routing_key.clone()).unwrap_or_default();
@@ -147,6 +152,8 @@ struct To {
     broker: String,
     exchange: String,
     timeout: Option<Duration>,
+    /// By the layers of this message type; `None` without layers.
+    layered: Option<Arc<str>>,
 }
 
 /// Publishers that are open, shared by all types that go to the same exchange in the same way.
@@ -154,19 +161,34 @@ struct To {
 pub(super) struct Open(Mutex<HashMap<To, Arc<dyn MessagePublisher>>>);
 
 impl Open {
-    async fn publisher(&self, config: &Config, to: To) -> Result<Arc<dyn MessagePublisher>> {
+    async fn publisher(
+        &self,
+        config: &Config,
+        to: To,
+        layers: &[PublisherLayerEntry],
+    ) -> Result<Arc<dyn MessagePublisher>> {
         // One at a time, so that none is opened twice; it is held only while one is opened.
         let mut open = self.0.lock().await;
         if let Some(publisher) = open.get(&to) {
             return Ok(Arc::clone(publisher));
         }
+        let plain = To { layered: None, ..to.clone() };
+        let publisher = match open.get(&plain) {
+            Some(publisher) => Arc::clone(publisher),
+            None => Self::open(config, &plain).await?,
+        };
+        open.insert(plain, Arc::clone(&publisher));
+        let publisher = layers.iter().rev().fold(publisher, |inner, layer| layer.0.wrap(inner));
+        open.insert(to, Arc::clone(&publisher));
+        Ok(publisher)
+    }
+
+    async fn open(config: &Config, to: &To) -> Result<Arc<dyn MessagePublisher>> {
         let mut options = PublisherOptions::default();
         if let Some(timeout) = to.timeout {
             options = options.timeout(timeout);
         }
         let broker = config.broker(&to.broker)?.ready().await?;
-        let publisher = broker.publisher(&to.exchange, options).await?;
-        open.insert(to, Arc::clone(&publisher));
-        Ok(publisher)
+        broker.publisher(&to.exchange, options).await
     }
 }
