@@ -1,5 +1,6 @@
 //! From a URL to a broker.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use swarrot_core::{Broker, BrokerUrl, Error, ErrorKind, Result};
@@ -24,9 +25,18 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Broker>> {
     connect_to(&url.parse()?).await
 }
 
+type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn Broker>>> + Send + 'a>>;
+
 /// As [`connect`], to a URL that is taken apart already.
+///
+/// Boxed: the futures of a backend are nested so deeply that the compiler gives up on whether a task that connects is `Send`,
+/// a few futures further out.
+pub(crate) fn connect_to(url: &BrokerUrl) -> Connecting<'_> {
+    Box::pin(connect_by_scheme(url))
+}
+
 #[allow(clippy::unused_async, reason = "without a backend on a network there is nothing to wait for")]
-pub(crate) async fn connect_to(url: &BrokerUrl) -> Result<Arc<dyn Broker>> {
+async fn connect_by_scheme(url: &BrokerUrl) -> Result<Arc<dyn Broker>> {
     match url.scheme.as_str() {
         #[cfg(feature = "memory")]
         "memory" => Ok(Arc::new(swarrot_memory::MemoryBroker::connect(url)?)),

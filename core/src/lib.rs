@@ -52,8 +52,8 @@ pub use self::error::{BoxError, Error, ErrorKind, Result};
 #[cfg(feature = "json")]
 pub use self::handler::Json;
 pub use self::handler::{
-    Attempt, Context, Extension, FnHandler, FromContext, FromDelivery, FromHeader, Function, Handler, HandlerShape,
-    Header, HeaderName, IntoHandler, IntoOutcome, Layered, OptionalFromDelivery, State, check_handler,
+    Attempt, Context, Extension, FnHandler, FromContext, FromDelivery, FromHeader, Function, Handler, HandlerError,
+    HandlerShape, Header, HeaderName, IntoHandler, IntoOutcome, Layered, OptionalFromDelivery, State, check_handler,
 };
 pub use self::marks::{Permanent, RetryAfter};
 pub use self::message::{Headers, Limits, Message, Properties, Value};

@@ -184,9 +184,7 @@ impl Config {
     pub async fn publisher(&self, message_type: &str) -> Result<Publisher> {
         let publishers = &self.0.publishers;
         let table = find(publishers, message_type).ok_or_else(|| unknown("message type", message_type, publishers))?;
-        let publisher = Publisher::new(self.clone(), message_type, Arc::clone(table));
-        publisher.open(None).await?;
-        Ok(publisher)
+        Publisher::open(self, message_type, table).await
     }
 
     /// Publishes one message of this type.

@@ -12,6 +12,7 @@ use super::error::{ConfigError, Problem};
 use super::file::File;
 use super::gates::GateOptions;
 use super::layers::LayerOptions;
+use super::publisher_layers::PublisherLayerOptions;
 use super::read::{FromValue, Names, Reading, Source, Value, Variables};
 use super::registry::Known;
 
@@ -31,6 +32,13 @@ impl Loader {
     /// Makes a layer of yours known, by its [name](LayerOptions::LAYER); it takes the place of another one of that name.
     pub fn layer<O: LayerOptions>(mut self) -> Self {
         self.known.layers.add_layer::<O>();
+        self
+    }
+
+    /// Makes a layer of publishers of yours known, by its [name](PublisherLayerOptions::LAYER); it takes the place of another one of
+    /// that name.
+    pub fn publisher_layer<O: PublisherLayerOptions>(mut self) -> Self {
+        self.known.publisher_layers.add_publisher_layer::<O>();
         self
     }
 

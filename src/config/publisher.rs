@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use swarrot_core::{Message, MessagePublisher, MessagePublisherExt, Outgoing, PublisherOptions, Result};
-use tokio::sync::Mutex;
+use swarrot_core::{Message, MessagePublisher, MessagePublisherExt, Outgoing, PublisherOptions, Result, unix_time};
+use tokio::sync::OnceCell;
 
 use super::config::Config;
 use super::file::PublisherTable;
+use super::publisher_layers::PublisherLayerEntry;
 
 /// Publishes messages of one type where the file says that they go. Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Publisher {
     config: Config,
     message_type: Arc<str>,
     table: Arc<PublisherTable>,
+    /// To the exchange of the file.
+    inner: Arc<dyn MessagePublisher>,
 }
 
 /// A message and what is different for it. What a message says itself, such as its priority, counts before the file too.
@@ -68,8 +71,11 @@ impl From<Message> for Publish {
 }
 
 impl Publisher {
-    pub(super) fn new(config: Config, message_type: &str, table: Arc<PublisherTable>) -> Self {
-        Self { config, message_type: message_type.into(), table }
+    pub(super) async fn open(config: &Config, message_type: &str, table: &Arc<PublisherTable>) -> Result<Self> {
+        let message_type = message_type.into();
+        let exchange = table.keys.exchange.as_ref().map_or("", |name| &name.0);
+        let inner = publisher(config, &message_type, table, exchange).await?;
+        Ok(Self { config: config.clone(), message_type, table: Arc::clone(table), inner })
     }
 
     /// The message type, by its name in the file.
@@ -87,29 +93,27 @@ impl Publisher {
     /// A dropped call has published the message, or not.
     pub async fn publish(&self, message: impl Into<Publish>) -> Result<()> {
         let mut publish = message.into();
-        let publisher = self.open(publish.exchange.take()).await?;
-        publisher.publish_one(self.outgoing(publish)).await
+        let exchange = publish.exchange.take();
+        let outgoing = self.outgoing(publish);
+        match exchange {
+            None => self.inner.publish_one(outgoing).await,
+            Some(exchange) => {
+                let elsewhere = publisher(&self.config, &self.message_type, &self.table, &exchange).await?;
+                elsewhere.publish_one(outgoing).await
+            }
+        }
     }
 
     /// Publishes several messages in one go, and answers with one result for each, in order.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), where an exchange cannot be asked; then nothing was published to it. The results are
-    /// those of each message.
+    /// Each result is that of a message, as [`MessagePublisher::publish`] has them.
     ///
     /// # Cancel safety
     /// A dropped call has published each message, or not.
-    pub async fn publish_all(&self, messages: impl IntoIterator<Item = Message>) -> Result<Vec<Result<()>>> {
+    pub async fn publish_all(&self, messages: impl IntoIterator<Item = Message>) -> Vec<Result<()>> {
         let batch: Vec<_> = messages.into_iter().map(|message| self.outgoing(message.into())).collect();
-        Ok(self.open(None).await?.publish(&batch).await)
-    }
-
-    /// The publisher to this exchange, or to that of the file.
-    pub(super) async fn open(&self, exchange: Option<String>) -> Result<Arc<dyn MessagePublisher>> {
-        let keys = &self.table.keys;
-        let exchange = exchange.or_else(|| keys.exchange.as_ref().map(|name| name.0.clone())).unwrap_or_default();
-        let to = To { broker: self.table.broker.clone(), exchange, timeout: keys.timeout };
-        self.config.open().publisher(&self.config, to).await
+        self.inner.publish(&batch).await
     }
 
     fn outgoing(&self, publish: Publish) -> Outgoing {
@@ -124,6 +128,9 @@ impl Publisher {
         or(&mut properties.message_type, Some(keys.message_type.as_deref().unwrap_or(&self.message_type)));
         or(&mut properties.content_type, keys.content_type.as_deref());
         or(&mut properties.app_id, keys.app_id.as_deref());
+        if keys.timestamp {
+            properties.timestamp.get_or_insert_with(unix_time);
+        }
         properties.priority = properties.priority.or(keys.priority);
         properties.ttl = properties.ttl.or(keys.ttl);
         let routing_key = routing_key.or_else(|| keys.routing_key.clone()).unwrap_or_default();
@@ -141,32 +148,64 @@ impl fmt::Debug for Publisher {
     }
 }
 
+/// The publisher of this message type to an exchange.
+async fn publisher(
+    config: &Config,
+    message_type: &Arc<str>,
+    table: &PublisherTable,
+    exchange: &str,
+) -> Result<Arc<dyn MessagePublisher>> {
+    let keys = &table.keys;
+    let layered = (!keys.layers.is_empty()).then(|| Arc::clone(message_type));
+    let to = To { broker: table.broker.clone(), exchange: exchange.to_owned(), timeout: keys.timeout, layered };
+    config.open().publisher(config, to, &keys.layers).await
+}
+
 /// Where a publisher publishes, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct To {
     broker: String,
     exchange: String,
     timeout: Option<Duration>,
+    /// By the layers of this message type; `None` without layers.
+    layered: Option<Arc<str>>,
 }
 
 /// Publishers that are open, shared by all types that go to the same exchange in the same way.
 #[derive(Default)]
-pub(super) struct Open(Mutex<HashMap<To, Arc<dyn MessagePublisher>>>);
+pub(super) struct Open(Mutex<HashMap<To, Arc<Cell>>>);
+
+/// Opened by the first who needs it. Each has its own, so that a broker that does not answer holds up none of another's.
+type Cell = OnceCell<Arc<dyn MessagePublisher>>;
 
 impl Open {
-    async fn publisher(&self, config: &Config, to: To) -> Result<Arc<dyn MessagePublisher>> {
-        // One at a time, so that none is opened twice; it is held only while one is opened.
-        let mut open = self.0.lock().await;
-        if let Some(publisher) = open.get(&to) {
-            return Ok(Arc::clone(publisher));
+    async fn publisher(
+        &self,
+        config: &Config,
+        to: To,
+        layers: &[PublisherLayerEntry],
+    ) -> Result<Arc<dyn MessagePublisher>> {
+        let plain = To { layered: None, ..to.clone() };
+        let open = self.cell(&plain);
+        let open = open.get_or_try_init(|| Self::open(config, &plain)).await?;
+        if layers.is_empty() {
+            return Ok(Arc::clone(open));
         }
+        let wrap = || async { layers.iter().rev().fold(Arc::clone(open), |inner, layer| layer.0.wrap(inner)) };
+        Ok(Arc::clone(self.cell(&to).get_or_init(wrap).await))
+    }
+
+    fn cell(&self, to: &To) -> Arc<Cell> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(open.entry(to.clone()).or_default())
+    }
+
+    async fn open(config: &Config, to: &To) -> Result<Arc<dyn MessagePublisher>> {
         let mut options = PublisherOptions::default();
         if let Some(timeout) = to.timeout {
             options = options.timeout(timeout);
         }
         let broker = config.broker(&to.broker)?.ready().await?;
-        let publisher = broker.publisher(&to.exchange, options).await?;
-        open.insert(to, Arc::clone(&publisher));
-        Ok(publisher)
+        broker.publisher(&to.exchange, options).await
     }
 }

@@ -6,7 +6,7 @@ use super::file::File;
 use super::read::{FromValue, Key, Keys};
 use super::registry::Known;
 
-/// Every table that a file may have, with its keys: first those of the file, then one for each gate and each layer of this crate.
+/// Every table that a file may have, with its keys: first those of the file, then one for each gate, layer of publishers and layer of this crate.
 pub fn reference() -> Vec<Section> {
     let mut sections = Vec::new();
     if let Some(file) = File::keys() {
@@ -15,6 +15,9 @@ pub fn reference() -> Vec<Section> {
     let known = Known::default();
     for (gate, keys) in known.gates.keys() {
         add(&mut sections, format!("gate {gate}"), keys);
+    }
+    for (layer, keys) in known.publisher_layers.keys() {
+        add(&mut sections, format!("publisher {layer}"), keys);
     }
     for (layer, keys) in known.layers.keys() {
         add(&mut sections, format!("layer {layer}"), keys);
@@ -26,7 +29,7 @@ pub fn reference() -> Vec<Section> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Section {
-    /// The keys that lead to it, such as `workers.NAME.limits`; `gate NAME` for a gate, `layer NAME` for a layer.
+    /// The keys that lead to it, such as `workers.NAME.limits`; `gate NAME`, `publisher NAME` and `layer NAME` for what a file names.
     pub path: String,
     /// Its keys.
     pub keys: Keys,
@@ -54,6 +57,7 @@ pub fn reference_markdown() -> String {
     for Section { path, keys } in reference() {
         let title = match path.split_once(' ') {
             Some(("gate", gate)) => format!("### Gate `{gate}`"),
+            Some(("publisher", layer)) => format!("### Layer of publishers `{layer}`"),
             Some((_, layer)) => format!("### Layer `{layer}`"),
             None if path.is_empty() => "### The file".to_owned(),
             None => format!("### `{path}`"),

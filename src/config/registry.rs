@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use super::gates::Gates;
 use super::layers::Layers;
+use super::publisher_layers::PublisherLayers;
 use super::read::{FromValue, Keys, Options, Value, hint, shown};
 
 /// All that a file may name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) layers: Layers,
+    pub(super) publisher_layers: PublisherLayers,
     pub(super) gates: Gates,
 }
 
@@ -20,6 +22,8 @@ pub(super) struct Registry<T> {
     /// What they are called: the key that names one.
     what: &'static str,
     known: BTreeMap<&'static str, Entry<T>>,
+    /// Names of what is not built in, and the features that it needs.
+    left_out: BTreeMap<&'static str, &'static str>,
 }
 
 struct Entry<T> {
@@ -50,7 +54,7 @@ impl Refusal {
 
 impl<T> Registry<T> {
     pub(super) fn new(what: &'static str) -> Self {
-        Self { what, known: BTreeMap::new() }
+        Self { what, known: BTreeMap::new(), left_out: BTreeMap::new() }
     }
 
     /// Makes one known, in the place of another one of that name.
@@ -71,6 +75,12 @@ impl<T> Registry<T> {
         self.known.insert(name, Entry { read: Arc::new(read), keys: O::keys });
     }
 
+    /// Notes that one is not built in, for lack of this feature.
+    #[cfg_attr(feature = "metrics", expect(dead_code, reason = "everything is built in"))]
+    pub(super) fn leave_out(&mut self, name: &'static str, feature: &'static str) {
+        self.left_out.insert(name, feature);
+    }
+
     /// Each one's name and keys.
     pub(super) fn keys(&self) -> impl Iterator<Item = (&'static str, Keys)> {
         self.known.iter().filter_map(|(name, known)| (known.keys)().map(|keys| (*name, keys)))
@@ -89,6 +99,13 @@ impl<T> Registry<T> {
         };
         let name = String::from_value(&tag)?;
         let Some(found) = self.known.get(name.as_str()) else {
+            if let Some(feature) = self.left_out.get(name.as_str()) {
+                let what = self.what;
+                tag.refuse(format!(
+                    "the {what} {name:?} needs the feature {feature:?}; add it to swarrot's features in Cargo.toml"
+                ));
+                return None;
+            }
             let name_shown = if tag.is_plain() { shown(&name) } else { "by that name".to_owned() };
             tag.refuse(format!("there is no {} {name_shown}{}", self.what, hint(&name, known())));
             return None;
@@ -99,7 +116,7 @@ impl<T> Registry<T> {
 
 impl<T> Clone for Registry<T> {
     fn clone(&self) -> Self {
-        Self { what: self.what, known: self.known.clone() }
+        Self { what: self.what, known: self.known.clone(), left_out: self.left_out.clone() }
     }
 }
 

@@ -4,7 +4,10 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 
 use swarrot_core::gate::Gate;
-use swarrot_core::{Broker, Limits, MessageProvider, PriorityProvider, ProviderOptions, Result, Worker};
+use swarrot_core::layer::BoxStack;
+use swarrot_core::{
+    Broker, Limits, MessageProvider, PriorityProvider, ProviderOptions, PublisherOptions, Result, Worker,
+};
 
 use super::config::ConfiguredWorker;
 use super::file::{LimitKeys, Queues, WorkerEntry, WorkerKeys};
@@ -18,7 +21,11 @@ pub(super) async fn make(
 ) -> Result<ConfiguredWorker> {
     let options = ProviderOptions::default().dead_letter(entry.keys.dead_letter);
     let provider = provider(broker, &entry.queues, options).await?;
-    let worker = set(Worker::new(provider).layer(entry.stack.clone()), &entry.keys);
+    let mut stack = BoxStack::new();
+    for layer in &entry.layers {
+        stack.push(layer.make(|| broker.publisher("", PublisherOptions::default())).await?);
+    }
+    let worker = set(Worker::new(provider).layer(stack), &entry.keys);
     Ok(gates.fold(worker, Worker::gate))
 }
 

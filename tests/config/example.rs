@@ -25,7 +25,6 @@ fn the_example_has_every_key() {
 }
 
 #[test]
-#[cfg(feature = "redis")]
 fn the_example_is_right() {
     // The one variable that it needs is missed in both places, and nothing else.
     let error = Loader::new().variables(|_| None).parse(EXAMPLE).expect_err("a variable");

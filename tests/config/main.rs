@@ -3,6 +3,7 @@
 mod connections;
 mod example;
 mod mistakes;
+mod own;
 mod publishing;
 mod same_as_code;
 mod strange;

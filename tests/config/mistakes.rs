@@ -58,7 +58,7 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         WORKER,
         "layers = [{ limit = \"1m\" }]",
-        r#"line 4, column 11: "layer" is missing; known are: deduplicate, instant_retry, max_age, max_deliveries, peak_memory, retry, timeout"#,
+        r#"line 4, column 11: "layer" is missing; known are: deduplicate, instant_retry, max_age, max_deliveries, metrics, peak_memory, reply_errors, retry, timeout, trace"#,
     ),
     // What refers to something.
     (WORKER, "broker = \"mian\"", r#"line 4, column 10: there is no broker "mian"; did you mean "main"?"#),
@@ -86,7 +86,7 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         WORKER,
         "layers = [{ layer = \"circuit breaker\" }]",
-        r#"line 4, column 21: there is no layer "circuit breaker"; known are: deduplicate, instant_retry, max_age, max_deliveries, peak_memory, retry, timeout"#,
+        r#"line 4, column 21: there is no layer "circuit breaker"; known are: deduplicate, instant_retry, max_age, max_deliveries, metrics, peak_memory, reply_errors, retry, timeout, trace"#,
     ),
     // Values of the wrong kind.
     (WORKER, "concurrency = 0", r#"line 4, column 15: "concurrency" must be a whole number from 1, not 0"#),

@@ -77,7 +77,7 @@ async fn a_message_and_a_call_say_more() {
 async fn several_at_once_have_a_result_each() {
     let (config, broker) = config("several");
     let publisher = config.publisher("plain").await.unwrap();
-    let results = publisher.publish_all(["a", "b"].map(Message::new)).await.unwrap();
+    let results = publisher.publish_all(["a", "b"].map(Message::new)).await;
     assert!(results.iter().all(Result::is_ok) && results.len() == 2, "{results:?}");
     let seen = swarrot::Broker::peek(&broker, "mails", std::num::NonZeroUsize::MIN).await.unwrap();
     assert_eq!(seen[0].properties.message_type.as_deref(), Some("mail.plain"));
@@ -96,4 +96,25 @@ async fn what_is_not_there_is_an_error_with_the_nearest() {
     assert_eq!(error, "there is no message type \"nothing\" in the configuration; known are: user.registered, plain");
     let publish = Publish::new(Message::new("x")).exchange("none");
     assert_eq!(config.publish("plain", publish).await.expect_err("no exchange").kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_answer_holds_up_no_other() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let text = format!(
+        "brokers = {{ main = \"memory://\", silent = \"redis://127.0.0.1:{port}\" }}\n\
+         topology.main.queues.mails = {{}}\n\
+         publishers.plain = {{ broker = \"main\", routing_key = \"mails\" }}\n\
+         publishers.silent = {{ broker = \"silent\", routing_key = \"mails\" }}"
+    );
+    let config = Config::parse(text).unwrap();
+    let opening = tokio::spawn({
+        let config = config.clone();
+        async move { config.publisher("silent").await }
+    });
+    let _silent = listener.accept().await.unwrap();
+    config.publish("plain", Message::new("x")).await.unwrap();
+    assert!(!opening.is_finished(), "it was to wait all the time");
+    opening.abort();
 }

@@ -11,14 +11,15 @@ use crate::handler::{Context, FromContext, FromDelivery};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a batch handler",
     label = "not a batch handler",
-    note = "a batch handler is an async function whose first argument is a `Vec<T>` of what each delivery is made into, such as `Vec<Delivery>`, with up to three more that implement `FromContext`, such as `State<T>`"
+    note = "a batch handler is an async function whose first argument is a `Vec<T>` of what each delivery is made into, such as `Vec<String>` or `Vec<(Json<T>, Attempt)>`, with up to three more that implement `FromContext`, such as `State<T>`"
 )]
 pub trait BatchShape<Args> {}
 
 /// What a [`Batch`](super::Batch) can run: an async function of a `Vec` and up to three more arguments.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a batch handler",
-    note = "a batch handler is an async function whose first argument is a `Vec<T>` of what each delivery is made into, such as `Vec<Delivery>`, with up to three more that implement `FromContext`, such as `State<T>`"
+    label = "not a batch handler",
+    note = "a batch handler is an async function whose first argument is a `Vec<T>` of what each delivery is made into, such as `Vec<String>` or `Vec<(Json<T>, Attempt)>`, with up to three more that implement `FromContext`, such as `State<T>`"
 )]
 pub trait BatchFunction<Args>: BatchShape<Args> + Send + Sync + 'static {
     /// What each delivery is made into.

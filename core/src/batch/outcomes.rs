@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{BoxError, Error, ErrorKind};
-use crate::handler::IntoOutcome;
+use crate::handler::{HandlerError, IntoOutcome};
 use crate::layer::Panicked;
 use crate::outcome::Outcome;
 
@@ -45,9 +45,9 @@ impl<R: IntoOutcome> IntoOutcomes for Vec<R> {
     }
 }
 
-impl<T: IntoOutcomes, E: Into<BoxError>> IntoOutcomes for Result<T, E> {
+impl<T: IntoOutcomes, E: HandlerError> IntoOutcomes for Result<T, E> {
     fn into_outcomes(self, messages: usize) -> Result<Vec<Result<Outcome, BoxError>>, BoxError> {
-        self.map_err(Into::into)?.into_outcomes(messages)
+        self.map_err(HandlerError::into_box)?.into_outcomes(messages)
     }
 }
 

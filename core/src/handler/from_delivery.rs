@@ -36,7 +36,7 @@ use crate::worker::WorkerHandle;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a handler",
     label = "does not implement `FromDelivery`",
-    note = "arguments may be `Json<T>`, `String`, `Bytes`, `Delivery`, `Message`, `Headers`, `Header<N>`, `Attempt`, `State<T>`, `Extension<T>`, `WorkerHandle`, a tuple of them, a `Result<T, BoxError>` of one of them, or your own type that implements `FromDelivery`"
+    note = "arguments are taken by value, and may be `Json<T>`, `String`, `Bytes`, `Delivery`, `Message`, `Headers`, `Header<N>`, `Attempt`, `State<T>`, `Extension<T>`, `WorkerHandle`, a tuple of them, a `Result<T, BoxError>` of one of them, or your own type that implements `FromDelivery`"
 )]
 pub trait FromDelivery: Sized + Send {
     /// Makes the argument.
@@ -77,7 +77,8 @@ pub trait OptionalFromDelivery: Sized + Send {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be made without a delivery",
     label = "does not implement `FromContext`",
-    note = "behind the batch itself, arguments may be `State<T>`, `WorkerHandle`, or your own type that implements `FromContext`"
+    note = "behind the batch itself, arguments are the same for all of its messages: `State<T>`, `WorkerHandle`, or your own type that implements `FromContext`",
+    note = "what each message has goes into the batch, such as `Vec<(Json<T>, Attempt)>`"
 )]
 pub trait FromContext: Sized + Send {
     /// Makes the argument. When the worker starts it is made once, and thrown away.

@@ -13,7 +13,7 @@ use crate::error::Result;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "not a handler",
-    note = "a handler is an async function of up to eight arguments, taken by value, that implement `FromDelivery`, with a result that implements `IntoOutcome`; or a type that implements `Handler`, such as a handler with a layer around it"
+    note = "a handler is an async function of up to eight arguments, taken by value, that implement `FromDelivery`, with a result that implements `IntoOutcome` and a future that is `Send`; or a type that implements `Handler`, such as a handler with a layer around it"
 )]
 pub trait HandlerShape<Args> {}
 
@@ -26,7 +26,8 @@ pub trait HandlerShape<Args> {}
 /// `H: HandlerShape<Args> + IntoHandler<Args>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    note = "a handler is an async function of up to eight arguments that implement `FromDelivery`, with a result that implements `IntoOutcome` and a future that is `Send`; or a type that implements `Handler`"
+    label = "not a handler",
+    note = "a handler is an async function of up to eight arguments, taken by value, that implement `FromDelivery`, with a result that implements `IntoOutcome` and a future that is `Send`; or a type that implements `Handler`, such as a handler with a layer around it"
 )]
 pub trait IntoHandler<Args>: HandlerShape<Args> + Sized {
     /// The handler that it becomes.

@@ -1,5 +1,6 @@
 //! From the result of a handler to an outcome.
 
+use super::HandlerError;
 use crate::error::BoxError;
 use crate::outcome::Outcome;
 
@@ -28,8 +29,8 @@ impl IntoOutcome for Outcome {
     }
 }
 
-impl<T: IntoOutcome, E: Into<BoxError>> IntoOutcome for Result<T, E> {
+impl<T: IntoOutcome, E: HandlerError> IntoOutcome for Result<T, E> {
     fn into_outcome(self) -> Result<Outcome, BoxError> {
-        self.map_err(Into::into)?.into_outcome()
+        self.map_err(HandlerError::into_box)?.into_outcome()
     }
 }

@@ -4,6 +4,7 @@ mod context;
 mod extract;
 mod from_delivery;
 mod function;
+mod handler_error;
 mod header;
 mod into_handler;
 mod into_outcome;
@@ -17,6 +18,7 @@ pub use self::extract::Json;
 pub use self::extract::{Attempt, Extension, State};
 pub use self::from_delivery::{FromContext, FromDelivery, OptionalFromDelivery};
 pub use self::function::{FnHandler, Function};
+pub use self::handler_error::HandlerError;
 pub use self::header::{FromHeader, Header, HeaderName};
 pub use self::into_handler::{HandlerShape, IntoHandler, check_handler};
 pub use self::into_outcome::IntoOutcome;
@@ -53,7 +55,9 @@ use crate::outcome::Outcome;
 /// broker has given the message to someone else. The message is delivered again then.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
-    note = "a handler is an async function whose arguments implement `FromDelivery` and whose result implements `IntoOutcome`, or a type that implements `Handler`"
+    label = "not a handler",
+    note = "a handler is an async function whose arguments implement `FromDelivery` and whose result implements `IntoOutcome`, or a type that implements `Handler`",
+    note = "what a layer makes has to be a handler too: `impl<H: Handler> Handler for` it; a layer of tower's goes into a `TowerLayer`"
 )]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one delivery.

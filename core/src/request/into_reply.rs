@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::BoxError;
+use crate::handler::HandlerError;
 #[cfg(feature = "json")]
 use crate::handler::Json;
 use crate::message::Message;
@@ -33,9 +34,9 @@ impl<T: serde::Serialize> IntoReply for Json<T> {
     }
 }
 
-impl<T: IntoReply, E: Into<BoxError>> IntoReply for Result<T, E> {
+impl<T: IntoReply, E: HandlerError> IntoReply for Result<T, E> {
     fn into_reply(self) -> Result<Message, BoxError> {
-        self.map_err(Into::into)?.into_reply()
+        self.map_err(HandlerError::into_box)?.into_reply()
     }
 }
 

@@ -1,6 +1,6 @@
 use swarrot_core::{Delivery, check_handler};
 
-async fn greet(delivery: &Delivery) {}
+async fn greet(_delivery: &Delivery) {}
 
 fn main() {
     check_handler(&greet);

@@ -4,7 +4,7 @@ struct Reset {
     address: String,
 }
 
-async fn send(Json(reset): Json<Reset>) {}
+async fn send(Json(_reset): Json<Reset>) {}
 
 fn main() {
     check_handler(&send);

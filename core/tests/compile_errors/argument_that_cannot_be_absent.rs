@@ -1,6 +1,6 @@
 use swarrot_core::check_handler;
 
-async fn send(text: Option<String>) {}
+async fn send(_text: Option<String>) {}
 
 fn main() {
     check_handler(&send);

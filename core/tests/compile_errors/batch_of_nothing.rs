@@ -1,7 +1,7 @@
 use std::time::Duration;
 use swarrot_core::Batch;
 
-async fn store(text: String) {}
+async fn store(_text: String) {}
 
 fn main() {
     let _ = Batch::new(10, Duration::from_secs(1), store);

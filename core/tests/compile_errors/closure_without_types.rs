@@ -2,6 +2,6 @@ use std::sync::Arc;
 use swarrot_core::{MessageProvider, Worker};
 
 fn main() {
-    let provider: Arc<dyn MessageProvider> = unreachable!();
-    let _ = Worker::new(provider).run(async |text| println!("{text}"));
+    let provider: Arc<dyn MessageProvider> = None.unwrap();
+    let _ = Worker::new(provider).run(async |text| {});
 }

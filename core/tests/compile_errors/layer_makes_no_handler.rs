@@ -4,9 +4,9 @@ use tower_layer::layer_fn;
 
 struct Logged<H>(H);
 
-async fn send(text: String) {}
+async fn send(_text: String) {}
 
 fn main() {
-    let provider: Arc<dyn MessageProvider> = unreachable!();
+    let provider: Arc<dyn MessageProvider> = None.unwrap();
     let _ = Worker::new(provider).layer(layer_fn(Logged)).run(send);
 }

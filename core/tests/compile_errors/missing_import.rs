@@ -1,7 +1,7 @@
 use swarrot_core::layer::Timeout;
 use swarrot_core::{Message, MessagePublisher, Outgoing, Router};
 
-async fn send(text: String) {}
+async fn send(_text: String) {}
 
 async fn publish(publisher: &dyn MessagePublisher) {
     let _ = publisher.publish_one(Outgoing::new("mails", Message::new(""))).await;

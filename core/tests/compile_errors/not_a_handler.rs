@@ -4,6 +4,6 @@ use swarrot_core::{MessageProvider, Worker};
 struct Mailer;
 
 fn main() {
-    let provider: Arc<dyn MessageProvider> = unreachable!();
+    let provider: Arc<dyn MessageProvider> = None.unwrap();
     let _ = Worker::new(provider).run(Mailer);
 }

@@ -1,6 +1,6 @@
 use swarrot_core::{IntoHandler, Router};
 
-async fn resize(width: u32) {}
+async fn resize(_width: u32) {}
 
 fn main() {
     let _ = Router::new().message_type("resize", resize);

@@ -2,7 +2,7 @@ use swarrot_core::check_handler;
 
 struct MailError;
 
-async fn send(text: String) -> Result<(), MailError> {
+async fn send(_text: String) -> Result<(), MailError> {
     Err(MailError)
 }
 

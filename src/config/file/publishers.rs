@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::publisher_layers::PublisherLayerEntry;
 use super::super::read::{FromValue, Keys, Name, Value, options};
 use super::brokers::{BrokerName, only};
 
@@ -20,6 +21,8 @@ options! {
         content_type: Option<String>,
         /// Which application published it.
         app_id: Option<String>,
+        /// Notes in each message when it was published, in whole seconds.
+        timestamp: bool = false,
         /// Priority in a queue that has priorities; higher is served first.
         priority: Option<u8>,
         /// How long a message may wait in a queue before it expires.
@@ -28,6 +31,8 @@ options! {
         delay: Option<Duration>,
         /// How long a message may wait for its confirmation, reconnects included.
         timeout: Option<Duration> => "\"30s\"",
+        /// What wraps the publisher; the first is the outermost, and sees a message first.
+        layers: Vec<PublisherLayerEntry> = [],
     }
 }
 

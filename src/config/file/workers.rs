@@ -4,10 +4,9 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use swarrot_core::DeadLetter;
-use swarrot_core::layer::BoxStack;
 
 use super::super::gates::GateName;
-use super::super::layers::LayerEntry;
+use super::super::layers::{AnyLayer, LayerEntry};
 use super::super::read::{FromValue, Keys, Name, Named, OrOff, Size, Table, Value, options, shown};
 use super::brokers::{BrokerName, only};
 
@@ -131,7 +130,7 @@ impl Queues {
 pub(in crate::config) struct WorkerEntry {
     pub(in crate::config) broker: String,
     pub(in crate::config) queues: Queues,
-    pub(in crate::config) stack: BoxStack,
+    pub(in crate::config) layers: Vec<AnyLayer>,
     pub(in crate::config) keys: WorkerKeys,
 }
 
@@ -145,10 +144,10 @@ impl FromValue for WorkerEntry {
         let only = only(&table);
         let mut keys = WorkerKeys::from_value(value)?;
         check(&table, &keys);
-        let stack = std::mem::take(&mut keys.layers).into_iter().map(|layer| layer.0).collect();
+        let layers = std::mem::take(&mut keys.layers).into_iter().map(|layer| layer.0).collect();
         let queues = keys.queue.take().map(|name| Queues::One(name.0)).or(keys.queues.take())?;
         let broker = keys.broker.as_ref().map(|name| name.0.clone()).or(only)?;
-        Some(Self { broker, queues, stack, keys })
+        Some(Self { broker, queues, layers, keys })
     }
 
     fn keys() -> Option<Keys> {

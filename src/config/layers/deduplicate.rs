@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swarrot_core::BrokerUrl;
-use swarrot_core::layer::{self, BoxLayer, DedupStore, MemoryDedupStore};
+use swarrot_core::layer::{self, DedupStore, MemoryDedupStore};
 
 use super::super::read::{FromValue, Value, options};
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Recognises messages that were handled already, by their ids, and acks them without handling them.
@@ -79,7 +79,7 @@ impl FromValue for OnStoreError {
 impl LayerOptions for Deduplicate {
     const LAYER: &'static str = "deduplicate";
 
-    fn build(self) -> Result<BoxLayer, Refusal> {
+    fn build(self) -> Result<AnyLayer, Refusal> {
         let store: Arc<dyn DedupStore> = match (self.store, self.capacity) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::at(
@@ -104,6 +104,6 @@ impl LayerOptions for Deduplicate {
         if let Some(what) = self.on_store_error {
             once = once.on_store_error(what.0);
         }
-        Ok(BoxLayer::new(once))
+        Ok(AnyLayer::new(once))
     }
 }

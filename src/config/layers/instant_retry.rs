@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use swarrot_core::layer::{self, BoxLayer};
+use swarrot_core::layer;
 
 use super::super::read::options;
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Calls the handler again, in place, when it fails; the last error goes on.
@@ -22,7 +22,7 @@ options! {
 impl LayerOptions for InstantRetry {
     const LAYER: &'static str = "instant_retry";
 
-    fn build(self) -> Result<BoxLayer, Refusal> {
-        Ok(BoxLayer::new(layer::InstantRetry::new(self.attempts.get(), self.delay)))
+    fn build(self) -> Result<AnyLayer, Refusal> {
+        Ok(AnyLayer::new(layer::InstantRetry::new(self.attempts.get(), self.delay)))
     }
 }

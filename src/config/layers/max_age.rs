@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use swarrot_core::layer::{self, BoxLayer};
+use swarrot_core::layer;
 
 use super::super::read::options;
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Parks a message that has failed and is too old.
@@ -19,7 +19,7 @@ options! {
 impl LayerOptions for MaxAge {
     const LAYER: &'static str = "max_age";
 
-    fn build(self) -> Result<BoxLayer, Refusal> {
-        Ok(BoxLayer::new(layer::MaxAge::new(self.limit)))
+    fn build(self) -> Result<AnyLayer, Refusal> {
+        Ok(AnyLayer::new(layer::MaxAge::new(self.limit)))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use swarrot_core::layer::{self, BoxLayer};
+use swarrot_core::layer;
 
 use super::super::read::options;
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Parks a message that has failed and was delivered too often, in whatever way it came back.
@@ -19,7 +19,7 @@ options! {
 impl LayerOptions for MaxDeliveries {
     const LAYER: &'static str = "max_deliveries";
 
-    fn build(self) -> Result<BoxLayer, Refusal> {
-        Ok(BoxLayer::new(layer::MaxDeliveries::new(self.limit.get())))
+    fn build(self) -> Result<AnyLayer, Refusal> {
+        Ok(AnyLayer::new(layer::MaxDeliveries::new(self.limit.get())))
     }
 }

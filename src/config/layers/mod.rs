@@ -2,16 +2,20 @@
 //!
 //! A layer is one file here, with its options, and a line in the default of [`Layers`].
 
+mod any;
 mod deduplicate;
 mod instant_retry;
 mod max_age;
 mod max_deliveries;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod peak_memory;
+mod reply_errors;
 mod retry;
 mod timeout;
+mod trace;
 
-use swarrot_core::layer::BoxLayer;
-
+pub use self::any::AnyLayer;
 use super::read::{FromValue, Options, Value};
 use super::registry::{Refusal, Registry};
 
@@ -19,8 +23,8 @@ use super::registry::{Refusal, Registry};
 ///
 /// ```
 /// use std::time::Duration;
-/// use swarrot::config::{LayerOptions, Loader, Refusal, options};
-/// use swarrot::layer::{BoxLayer, Timeout};
+/// use swarrot::config::{AnyLayer, LayerOptions, Loader, Refusal, options};
+/// use swarrot::layer::Timeout;
 ///
 /// options! {
 ///     /// At most so many seconds.
@@ -33,11 +37,11 @@ use super::registry::{Refusal, Registry};
 /// impl LayerOptions for Hurry {
 ///     const LAYER: &'static str = "hurry";
 ///
-///     fn build(self) -> Result<BoxLayer, Refusal> {
+///     fn build(self) -> Result<AnyLayer, Refusal> {
 ///         if self.seconds == 0 {
 ///             return Err(Refusal::at("seconds", "no handler is that fast; give it one second or more"));
 ///         }
-///         Ok(BoxLayer::new(Timeout::new(Duration::from_secs(self.seconds.into()))))
+///         Ok(AnyLayer::new(Timeout::new(Duration::from_secs(self.seconds.into()))))
 ///     }
 /// }
 ///
@@ -57,15 +61,15 @@ pub trait LayerOptions: Options {
     /// The layer's name in the file.
     const LAYER: &'static str;
 
-    /// Makes the layer, once for each place in the file. Workers that are made from the same place share it.
+    /// Makes the layer, once for each place in the file.
     ///
     /// # Errors
     /// What is wrong with the options and what to do.
-    fn build(self) -> Result<BoxLayer, Refusal>;
+    fn build(self) -> Result<AnyLayer, Refusal>;
 }
 
 /// Layers that a worker may have.
-pub(super) type Layers = Registry<BoxLayer>;
+pub(super) type Layers = Registry<AnyLayer>;
 
 /// Those of this crate.
 impl Default for Layers {
@@ -75,9 +79,15 @@ impl Default for Layers {
         layers.add_layer::<instant_retry::InstantRetry>();
         layers.add_layer::<max_age::MaxAge>();
         layers.add_layer::<max_deliveries::MaxDeliveries>();
+        #[cfg(feature = "metrics")]
+        layers.add_layer::<metrics::Metrics>();
+        #[cfg(not(feature = "metrics"))]
+        layers.leave_out("metrics", "metrics");
         layers.add_layer::<peak_memory::PeakMemory>();
+        layers.add_layer::<reply_errors::ReplyErrors>();
         layers.add_layer::<retry::Retry>();
         layers.add_layer::<timeout::Timeout>();
+        layers.add_layer::<trace::Trace>();
         layers
     }
 }
@@ -90,7 +100,7 @@ impl Layers {
 
 /// A layer of a worker.
 #[derive(Clone, Debug)]
-pub(super) struct LayerEntry(pub(super) BoxLayer);
+pub(super) struct LayerEntry(pub(super) AnyLayer);
 
 impl FromValue for LayerEntry {
     const EXPECTED: &'static str =

@@ -1,10 +1,10 @@
 //! `peak_memory`.
 
-use swarrot_core::layer::{self, BoxLayer};
+use swarrot_core::layer;
 
 use super::super::read::options;
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Logs, at the level debug, the peak of the process's memory while a message was handled (Linux).
@@ -14,7 +14,7 @@ options! {
 impl LayerOptions for PeakMemory {
     const LAYER: &'static str = "peak_memory";
 
-    fn build(self) -> Result<BoxLayer, Refusal> {
-        Ok(BoxLayer::new(layer::PeakMemory::new()))
+    fn build(self) -> Result<AnyLayer, Refusal> {
+        Ok(AnyLayer::new(layer::PeakMemory::new()))
     }
 }

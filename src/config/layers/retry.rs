@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use swarrot_core::layer::{self, BoxLayer};
+use swarrot_core::layer;
 
 use super::super::read::{FromValue, Value, options};
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Tries again later what has failed, until the attempts or the age are used up. One of `fixed`, `list`, `exponential` and `polynomial` says when.
@@ -98,7 +98,7 @@ impl Retry {
 impl LayerOptions for Retry {
     const LAYER: &'static str = "retry";
 
-    fn build(mut self) -> Result<BoxLayer, Refusal> {
+    fn build(mut self) -> Result<AnyLayer, Refusal> {
         let mut retry = self.delays()?;
         match self.attempts {
             Some(0) => return Err(Refusal::at("attempts", "the first attempt counts too; 1 is no retry at all")),
@@ -115,6 +115,6 @@ impl LayerOptions for Retry {
             Some(Jitter::Full) => retry.full_jitter(),
             Some(Jitter::Percent(percent)) => retry.jitter_percent(percent),
         };
-        Ok(BoxLayer::new(retry))
+        Ok(AnyLayer::new(retry))
     }
 }

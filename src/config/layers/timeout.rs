@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use swarrot_core::layer::{self, BoxLayer};
+use swarrot_core::layer;
 
 use super::super::read::options;
 use super::super::registry::Refusal;
-use super::LayerOptions;
+use super::{AnyLayer, LayerOptions};
 
 options! {
     /// Cancels a handler that takes too long, which counts as an error.
@@ -19,10 +19,10 @@ options! {
 impl LayerOptions for Timeout {
     const LAYER: &'static str = "timeout";
 
-    fn build(self) -> Result<BoxLayer, Refusal> {
+    fn build(self) -> Result<AnyLayer, Refusal> {
         if self.limit.is_zero() {
             return Err(Refusal::at("limit", "no handler ends within no time; give it longer"));
         }
-        Ok(BoxLayer::new(layer::Timeout::new(self.limit)))
+        Ok(AnyLayer::new(layer::Timeout::new(self.limit)))
     }
 }
