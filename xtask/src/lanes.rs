@@ -126,6 +126,7 @@ fn programs() -> Result<Vec<Program>> {
     if !output.status.success() {
         bail!("cargo cannot build the tests: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
+    let root = workspace::root()?;
     let mut programs = Vec::new();
     for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let line: Line = serde_json::from_slice(line).context("cannot read what cargo says")?;
@@ -140,8 +141,11 @@ fn programs() -> Result<Vec<Program>> {
         };
         if profile.test {
             let dir = manifest.parent().context("a package without a folder")?.to_owned();
-            let package = dir.file_name().unwrap_or_default().display();
-            let name = format!("{package}: {} ({})", target.name, target.kind.join(", "));
+            let place = match dir.strip_prefix(&root) {
+                Ok(place) if place.as_os_str().is_empty() => "root".to_owned(),
+                place => place.unwrap_or(&dir).display().to_string(),
+            };
+            let name = format!("{place}: {} ({})", target.name, target.kind.join(", "));
             programs.push(Program { name, dir, executable });
         }
     }
