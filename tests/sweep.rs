@@ -71,11 +71,26 @@ async fn it_ends_though_everything_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn so_many_at_most() {
     let broker = broker_with(Profile::Amqp, &["1", "2", "3"]).await;
-    let mut sweep = Sweep::open(&*broker, "a").await.expect("opens").at_most(2);
+    let mut sweep = Sweep::open_at_most(&*broker, "a", 2).await.expect("opens");
     assert_eq!(sweep.next(MANY).await.expect("two").len(), 2);
     assert!(sweep.next(MANY).await.expect("no more").is_empty());
+    // The third one is not taken, not even in advance.
+    assert_eq!(broker.stats("a").await.expect("counts").ready, 1);
     sweep.close().await.expect("closes");
-    assert_eq!(broker.stats("a").await.expect("counts").ready, 3);
+    assert_eq!(bodies(&*broker, "a").await, ["1", "2", "3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_process_held_is_seen_too() {
+    let lease = Duration::from_secs(3);
+    let broker = broker_with(Profile::Streams { lease }, &["1", "2"]).await;
+    let dies = broker.provider("a", ProviderOptions::default()).await.expect("a provider");
+    assert_eq!(dies.receive(MANY, Duration::ZERO).await.expect("both").len(), 2);
+    sleep(2 * lease).await;
+    let mut sweep = Sweep::open(&*broker, "a").await.expect("opens");
+    assert_eq!(sweep.next(MANY).await.expect("both").len(), 2);
+    assert!(sweep.next(MANY).await.expect("the end").is_empty());
+    sweep.close().await.expect("closes");
 }
 
 #[tokio::test(start_paused = true)]

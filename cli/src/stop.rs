@@ -11,8 +11,8 @@ use crate::failure::{Failure, Result};
 /// Whether signals have asked to stop. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Stop {
-    /// How often it was asked for.
-    asked: watch::Receiver<u32>,
+    /// How often it was asked for, and by which signal the last time.
+    asked: watch::Receiver<(u32, &'static str)>,
     /// Somebody else sees to further signals.
     only_notices: Arc<AtomicBool>,
 }
@@ -28,18 +28,18 @@ impl Stop {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let only_notices = Arc::new(AtomicBool::new(false));
-        let (sender, asked) = watch::channel(0);
+        let (sender, asked) = watch::channel((0, ""));
         let patient = Arc::clone(&only_notices);
         tokio::spawn(async move {
             loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if *sender.borrow() > 0 && !patient.load(Ordering::Relaxed) {
+                let name = tokio::select! {
+                    _ = interrupt.recv() => "SIGINT",
+                    _ = terminate.recv() => "SIGTERM",
+                };
+                if sender.borrow().0 > 0 && !patient.load(Ordering::Relaxed) {
                     std::process::exit(Exit::Signal.code().into());
                 }
-                sender.send_modify(|times| *times += 1);
+                sender.send_modify(|asked| *asked = (asked.0 + 1, name));
             }
         });
         Ok(Self { asked, only_notices })
@@ -52,7 +52,13 @@ impl Stop {
 
     /// Whether it was asked for.
     pub(crate) fn is_asked(&self) -> bool {
-        *self.asked.borrow() > 0
+        self.asked.borrow().0 > 0
+    }
+
+    /// The signal that asked for it.
+    pub(crate) fn signal(&self) -> Option<&'static str> {
+        let (times, name) = *self.asked.borrow();
+        (times > 0).then_some(name)
     }
 
     /// Waits until it is asked for. Cancel safe.
@@ -62,7 +68,7 @@ impl Stop {
 
     /// Waits until it was asked for so often. Cancel safe.
     pub(crate) async fn asked_times(&self, times: u32) {
-        if self.asked.clone().wait_for(|asked| *asked >= times).await.is_err() {
+        if self.asked.clone().wait_for(|asked| asked.0 >= times).await.is_err() {
             // The listener ends with the runtime.
             std::future::pending::<()>().await;
         }

@@ -17,7 +17,7 @@ use crate::settlement::{SettleError, Settlement};
 /// Goes once through the messages that wait in a queue: each is looked at, and then is done, goes elsewhere, or stays.
 ///
 /// It is what moves messages between queues and puts dead letters back to work. It sees as many messages as waited when it
-/// began, so that it ends, even while others publish, or while what it moves comes back. Until it is closed, it holds what
+/// began, those included whose holder has let its lease end, so that it ends, even while others publish, or while what it moves comes back. Until it is closed, it holds what
 /// stays, so that no worker gets that meanwhile.
 ///
 /// ```
@@ -57,7 +57,7 @@ impl Sweep {
     /// Messages that one sweep can hold at once.
     pub const MAX_HELD: usize = u16::MAX as usize;
 
-    /// How long it waits for a message that was counted and does not come, because others took it.
+    /// How long it waits for a message that was counted and does not come, because others hold it.
     const PATIENCE: Duration = Duration::from_secs(2);
 
     /// Begins with a queue.
@@ -65,16 +65,23 @@ impl Sweep {
     /// # Errors
     /// As [`Broker::stats`] and [`Broker::provider`].
     pub async fn open(broker: &dyn Broker, queue: &str) -> Result<Self> {
-        let left = broker.stats(queue).await?.ready;
-        let prefetch = NonZeroU16::new(u16::try_from(left).unwrap_or(u16::MAX)).unwrap_or(NonZeroU16::MIN);
-        let provider = broker.provider(queue, ProviderOptions::default().prefetch(prefetch)).await?;
-        Ok(Self { provider, left, held: HashSet::new(), extended: Instant::now() })
+        Self::open_at_most(broker, queue, u64::MAX).await
     }
 
-    /// Sees no more than this number of messages from now on.
-    pub fn at_most(mut self, messages: u64) -> Self {
-        self.left = self.left.min(messages);
-        self
+    /// Begins with a queue, of which it takes no more than this number of messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_at_most(broker: &dyn Broker, queue: &str, messages: u64) -> Result<Self> {
+        let stats = broker.stats(queue).await?;
+        let prefetch = |left| NonZeroU16::new(u16::try_from(left).unwrap_or(u16::MAX)).unwrap_or(NonZeroU16::MIN);
+        // What a process held that died is unsettled until somebody asks for more, where there are leases. It is meant too.
+        let all = stats.ready.saturating_add(stats.unsettled.unwrap_or(0)).min(messages);
+        // What comes in advance and is given back may have lost its place.
+        let options = ProviderOptions::default().prefetch(prefetch(all));
+        let provider = broker.provider(queue, options).await?;
+        let left = if provider.capabilities().lease.is_some() { all } else { stats.ready.min(messages) };
+        Ok(Self { provider, left, held: HashSet::new(), extended: Instant::now() })
     }
 
     /// How many messages are still to be seen. It is not 0 at the end where others took some, or where it

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use swarrot::{Delivery, Outcome, ProviderOptions, Settlement};
+use swarrot::{Delivery, MessageProvider, Outcome, ProviderOptions, Settlement};
 
 use crate::exit::Exit;
 use crate::failure::Result;
@@ -30,25 +30,29 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let broker = session.connect().await?;
-    let one = const { NonZeroUsize::new(1).expect("not zero") };
     let prefetch = u16::try_from(args.max.get().min(100)).ok().and_then(std::num::NonZeroU16::new);
     let options = prefetch.map_or_else(ProviderOptions::default, |n| ProviderOptions::default().prefetch(n));
     let provider = broker.provider(&args.queue, options).await?;
-    let mut taken = 0;
-    while taken < args.max.get() {
+    let taken = take(&*provider, &args, session).await;
+    // Only once it is closed are the acks sure to have been processed, and what was not acked is given back.
+    let closed = provider.close().await;
+    taken?;
+    closed?;
+    broker.close().await?;
+    Ok(if session.stop.is_asked() { Exit::Signal } else { Exit::Done })
+}
+
+async fn take(provider: &dyn MessageProvider, args: &Args, session: &Session) -> Result<()> {
+    for _ in 0..args.max.get() {
         let received = tokio::select! {
-            received = provider.receive(one, args.wait) => received?,
+            received = provider.receive(NonZeroUsize::MIN, args.wait) => received?,
             () = session.stop.asked() => break,
         };
         let Some(delivery) = received.first() else { break };
         print(delivery, args.raw, session)?;
         provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await?;
-        taken += 1;
     }
-    // Only once it is closed are the acks sure to have been processed.
-    provider.close().await?;
-    broker.close().await?;
-    Ok(if session.stop.is_asked() { Exit::Signal } else { Exit::Done })
+    Ok(())
 }
 
 fn print(delivery: &Delivery, raw: bool, session: &Session) -> Result<()> {

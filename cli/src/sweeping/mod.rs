@@ -42,14 +42,22 @@ pub(crate) async fn go_through(
 ) -> Result<Tally> {
     let batch = NonZeroUsize::new(pace.batch(BATCH)).unwrap_or(NonZeroUsize::MIN);
     let mut tally = Tally::default();
+    let mut failed = Ok(());
     while !choice.is_complete() {
         let next = async {
             pace.ready().await;
             sweep.next(batch).await
         };
         let seen = tokio::select! {
-            seen = next => seen?,
+            seen = next => seen,
             () = session.stop.asked() => break,
+        };
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                failed = Err(error);
+                break;
+            }
         };
         if seen.is_empty() {
             break;
@@ -64,7 +72,10 @@ pub(crate) async fn go_through(
     }
     tally.not_looked_at = if choice.is_complete() { 0 } else { sweep.left() };
     choice.missing().clone_into(&mut tally.missing);
-    sweep.close().await?;
+    // Whatever came of it, what was taken is given back.
+    let closed = sweep.close().await;
+    failed?;
+    closed?;
     Ok(tally)
 }
 
@@ -108,25 +119,28 @@ pub(crate) async fn look(
         }
         return Ok(());
     }
-    let mut sweep = Sweep::open(broker, queue).await?;
-    if let Some(max) = max {
-        sweep = sweep.at_most(max);
-    }
+    let mut sweep = Sweep::open_at_most(broker, queue, max.unwrap_or(u64::MAX)).await?;
+    let shown = show_all(&mut sweep, session, show).await;
+    // Whatever came of it, what was taken is given back.
+    let closed = sweep.close().await;
+    shown?;
+    Ok(closed?)
+}
+
+async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Message) -> Result<bool>) -> Result<()> {
     let batch = const { NonZeroUsize::new(BATCH).expect("not zero") };
-    'all: loop {
+    loop {
         let seen = tokio::select! {
             seen = sweep.next(batch) => seen?,
             () = session.stop.asked() => return Err(Failure::new("stopped by a signal")),
         };
         if seen.is_empty() {
-            break;
+            return Ok(());
         }
         for delivery in seen {
             if !show(delivery.message())? {
-                break 'all;
+                return Ok(());
             }
         }
     }
-    sweep.close().await?;
-    Ok(())
 }

@@ -64,7 +64,10 @@ impl Tally {
             text
         })?;
         if self.not_looked_at > 0 && !session.stop.is_asked() {
-            eprintln!("swarrot: {} could not be looked at; run it again", count(self.not_looked_at, "message"));
+            eprintln!(
+                "swarrot: others hold {}, which were not looked at; run it again",
+                count(self.not_looked_at, "message")
+            );
         }
         Ok(match (self.failed, self.done) {
             (0, _) if session.stop.is_asked() => Exit::Signal,

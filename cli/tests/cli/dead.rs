@@ -30,6 +30,11 @@ fn park(place: &Place, bodies: &[&str]) -> String {
     dead
 }
 
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
 fn list_and_show(place: &Place) {
     let dead = park(place, &["a1", "b2", "a3"]);
     for name in [&place.queue, &dead] {
@@ -62,7 +67,8 @@ fn retry_one_or_some(place: &Place) {
     assert_eq!((&ran.json()["retried"], &ran.json()["kept"]), (&json!(2), &json!(2)));
     place.ready(&dead, 2);
     let back = place.run(&["get", &place.queue, "--max", "9", "--json"]).expect_code(0);
-    assert_eq!(back.each("body"), ["b4", "a1", "a3"]);
+    // What RabbitMQ is given back may lose its place.
+    assert_eq!(sorted(back.each("body")), ["a1", "a3", "b4"]);
     for message in back.lines() {
         assert_eq!(message["attempt"], 1, "the attempts begin anew");
         assert!(
@@ -71,7 +77,7 @@ fn retry_one_or_some(place: &Place) {
         );
     }
     let left = place.run(&["dead", "list", &place.queue, "--json"]).expect_code(0);
-    assert_eq!(left.each("id"), ["id-b2", "id-b5"]);
+    assert_eq!(sorted(left.each("id")), ["id-b2", "id-b5"]);
     // Elsewhere, one at a time.
     let other = place.name("other");
     place.declare(swarrot::topology::Topology::new().queue(swarrot::topology::Queue::new(&other)));
@@ -158,9 +164,8 @@ fn move_some(place: &Place) {
     place.ready(&place.queue, 2);
     let there = place.run(&["get", &other, "--max", "4", "--json"]).expect_code(0);
     assert_eq!(there.each("body"), ["1", "3"]);
-    let mut left = place.run(&["get", &place.queue, "--max", "4", "--json"]).expect_code(0).each("body");
-    left.sort();
-    assert_eq!(left, ["2", "4"]);
+    let left = place.run(&["get", &place.queue, "--max", "4", "--json"]).expect_code(0);
+    assert_eq!(sorted(left.each("body")), ["2", "4"]);
 }
 
 fn a_move_that_is_killed(place: &Place) {

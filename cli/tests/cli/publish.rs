@@ -80,9 +80,10 @@ fn repeats_at_a_rate(place: &Place) {
 fn a_delay(place: &Place) {
     let began = std::time::Instant::now();
     place.run(&["publish", &place.queue, "later", "--delay", "3s"]).expect_code(0);
-    let early = place.run(&["get", &place.queue, "--wait", "100ms"]).expect_code(0);
-    assert!(early.out.is_empty() || began.elapsed().as_secs() >= 3, "{early:?}");
-    let got = place.run(&["get", &place.queue, "--wait", "20s", "--json"]).expect_code(0);
+    let mut got = place.run(&["get", &place.queue, "--wait", "100ms", "--json"]).expect_code(0);
+    if got.out.is_empty() {
+        got = place.run(&["get", &place.queue, "--wait", "20s", "--json"]).expect_code(0);
+    }
     assert_eq!(got.json()["body"], "later");
     assert!(began.elapsed().as_secs() >= 3);
 }

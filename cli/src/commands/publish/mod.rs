@@ -6,7 +6,7 @@ mod tally;
 
 use std::sync::Arc;
 
-use futures_util::stream::{FuturesOrdered, StreamExt as _};
+use futures_util::future::{FusedFuture as _, FutureExt as _};
 use swarrot::{MessagePublisher, PublisherOptions};
 
 pub(crate) use self::arguments::Args;
@@ -18,10 +18,8 @@ use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
 
-/// Messages in one call.
-const BATCH: usize = 256;
-/// Calls at once, so that the broker never waits for us.
-const IN_FLIGHT: usize = 4;
+/// Messages in one call: several times what a publisher has in flight, so that its end, when the broker waits for us, is rare.
+const BATCH: usize = 1024;
 
 pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     // What is wrong with the arguments is told before anything is connected.
@@ -35,20 +33,21 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let publisher = broker.publisher(args.exchange.as_deref().unwrap_or_default(), options).await?;
     let progress = Progress::new(input.total(), "publishing");
     let mut tally = Tally::new(args.is_single());
-    let mut flying = FuturesOrdered::new();
+    // One call at a time, since the order of several is not known.
+    let mut flying = std::pin::pin!(futures_util::future::Fuse::terminated());
     let mut reading = true;
     loop {
         tokio::select! {
             () = session.stop.asked(), if reading => reading = false,
-            items = take(&mut input, &pace, batch), if reading && flying.len() < IN_FLIGHT => {
+            items = take(&mut input, &pace, batch), if reading && flying.is_terminated() => {
                 if items.is_empty() {
                     reading = false;
                 } else {
                     pace.took(items.len());
-                    flying.push_back(publish(Arc::clone(&publisher), items));
+                    flying.set(publish(Arc::clone(&publisher), items).fuse());
                 }
             }
-            Some(results) = flying.next(), if !flying.is_empty() => {
+            results = &mut flying, if !flying.is_terminated() => {
                 progress.add(results.len());
                 tally.add(results, &progress);
                 reading &= args.keep_going || !tally.has_failures();

@@ -56,10 +56,8 @@ fn draw_queues(frame: &mut Frame, model: &Model, area: Rect) {
 fn queue_row(queue: &QueueRow) -> Row<'static> {
     let known = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     if let Some(error) = &queue.error {
-        let mut cells = vec![Cell::from("-"); 8];
-        cells[0] = Cell::from(queue.queue.clone());
-        cells[7] = Cell::from(format!("! {error}")).style(colour(Color::Red));
-        return Row::new(cells);
+        let error = Cell::from(format!("! {error}")).style(colour(Color::Red)).column_span(7);
+        return Row::new([Cell::from(queue.queue.clone()), error]);
     }
     let dead = Cell::from(known(queue.dead));
     let dead = if queue.dead > Some(0) { dead.style(colour(Color::Red)) } else { dead };
@@ -97,7 +95,7 @@ fn draw_workers(frame: &mut Frame, model: &Model, area: Rect) {
     }
     let rows = model.workers.iter().flat_map(|worker| match worker {
         Ok(messages) => messages.iter().map(message_row).collect(),
-        Err(line) => vec![Row::new([Cell::from(format!("! {line}")).style(colour(Color::Red))])],
+        Err(line) => vec![Row::new([Cell::from(format!("! {line}")).style(colour(Color::Red)).column_span(5)])],
     });
     let widths =
         [Constraint::Fill(2), Constraint::Fill(2), Constraint::Fill(3), Constraint::Length(8), Constraint::Length(10)];

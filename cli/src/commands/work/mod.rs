@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use swarrot::config::Config;
 use swarrot::layer::{CatchPanic, RetryHandler};
-use swarrot::{Handler, ProviderOptions, Worker, WorkerHandle};
+use swarrot::{Handler, ProviderOptions, StopReason, Worker, WorkerHandle};
 use tower_layer::Layer;
 
 pub(crate) use self::arguments::Args;
@@ -69,10 +69,14 @@ where
     });
     let broken = Arc::new(OnceLock::new());
     let exec = Exec::new(program, args, session, handle, Arc::clone(&broken));
-    let report = match args.retry() {
+    let mut report = match args.retry() {
         Some(retry) => worker.layer(retry).run(exec).await?,
         None => worker.run(exec).await?,
     };
+    if let (StopReason::Handle, Some(signal)) = (&report.stopped, session.stop.signal()) {
+        // We were the first to hear of it.
+        report.stopped = StopReason::Signal(signal);
+    }
     report::print(&report, session)?;
     match broken.get() {
         Some(line) => Err(Failure::new(line)),
