@@ -68,6 +68,10 @@ fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
         NOT_ALLOWED if said.contains("vhost") && said.contains("not found") => {
             (ErrorKind::NotFound, format!("{said}; create the virtual host or correct the URL's path"))
         }
+        ACCESS_REFUSED if said.starts_with("Login was refused") => (
+            ErrorKind::AccessRefused,
+            "the server refused the user or the password; correct them in the URL".to_owned(),
+        ),
         ACCESS_REFUSED | NOT_ALLOWED => (ErrorKind::AccessRefused, said.to_owned()),
         RESOURCE_LOCKED => (ErrorKind::Conflict, said.to_owned()),
         PRECONDITION_FAILED => match Difference::parse(said) {

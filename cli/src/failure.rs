@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use swarrot::config::ConfigError;
 use swarrot::{Error, ErrorKind, Reason, SettleError, WorkerError};
 
 use crate::exit::Exit;
@@ -27,6 +28,11 @@ impl Failure {
         Self { exit: Exit::Usage, line: Some(line.into()) }
     }
 
+    /// Of a file with mistakes, of which each has a line.
+    pub(crate) fn of_file(error: &ConfigError) -> Self {
+        Self::usage(error.to_string().replace('\n', "; "))
+    }
+
     /// The line, for lists of failures.
     pub(crate) fn line(&self) -> &str {
         self.line.as_deref().unwrap_or("the output was closed")
@@ -43,7 +49,16 @@ impl Failure {
 
 /// An error and its sources in one line, without control characters.
 pub(crate) fn one_line_of(error: &(dyn StdError + 'static)) -> String {
-    Reason::from_error(error).as_str().to_owned()
+    match error.downcast_ref::<Error>() {
+        Some(error) if says_all(error.kind()) => one_line(&error.to_string()),
+        _ => Reason::from_error(error).as_str().to_owned(),
+    }
+}
+
+/// Whether the sources of an error of this kind only say it again in the broker's words.
+fn says_all(kind: ErrorKind) -> bool {
+    use ErrorKind::{AccessRefused, Conflict, InvalidInput, NotFound, TooLarge, Unroutable, Unsupported};
+    matches!(kind, AccessRefused | Conflict | InvalidInput | NotFound | TooLarge | Unroutable | Unsupported)
 }
 
 fn one_line(text: &str) -> String {

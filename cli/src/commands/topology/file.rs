@@ -31,7 +31,7 @@ impl Source {
     /// # Errors
     /// If the file is wrong, or does not say which broker.
     pub(super) fn load(&self) -> Result<Loaded> {
-        let config = Config::load(&self.file).map_err(|error| Failure::usage(error.to_string()))?;
+        let config = Config::load(&self.file).map_err(|error| Failure::of_file(&error))?;
         let names: Vec<&str> = config.brokers().collect();
         let broker = match (&self.broker, names.as_slice()) {
             (Some(name), names) if names.contains(&name.as_str()) => name.clone(),

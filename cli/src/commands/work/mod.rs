@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
         return pool::run(processes.get(), session).await;
     }
     if let Some(file) = &args.config {
-        let config = Config::load(file).map_err(|error| Failure::usage(error.to_string()))?;
+        let config = Config::load(file).map_err(|error| Failure::of_file(&error))?;
         let worker = config.worker(&args.queue).await?;
         let exit = work(worker, program, &args, session).await?;
         config.close().await?;
