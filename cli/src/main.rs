@@ -1,5 +1,11 @@
 //! The command `swarrot`.
 
+#![expect(
+    clippy::doc_markdown,
+    rustdoc::bare_urls,
+    reason = "the help of the arguments is made from their comments, where marks would show"
+)]
+
 mod args;
 mod commands;
 

@@ -108,7 +108,7 @@ async fn about_queue(broker: &dyn Broker, queue: &str) -> Result<Vec<String>> {
         )),
         Some(0) => {}
         Some(parked) => {
-            warnings.push(format!("{queue} has {}; see `swarrot dead list {queue}`", count(parked, "dead letter")))
+            warnings.push(format!("{queue} has {}; see `swarrot dead list {queue}`", count(parked, "dead letter")));
         }
     }
     if stats.ready > 0 && stats.providers == Some(0) {
@@ -147,7 +147,7 @@ fn text(findings: &Findings, info: &ServerInfo) -> String {
         text.push_str("nothing to mend");
     }
     for warning in warnings {
-        text.push_str(&format!("! {warning}\n"));
+        text.extend(["! ", warning, "\n"]);
     }
     text
 }

@@ -58,7 +58,7 @@ impl Tally {
             let mut text = format!("{done} {}", count(self.done, "message"));
             for (n, what) in [(self.failed, "failed"), (self.kept, "left there")] {
                 if n > 0 {
-                    text.push_str(&format!(", {n} {what}"));
+                    text.extend([", ", &n.to_string(), " ", what]);
                 }
             }
             text

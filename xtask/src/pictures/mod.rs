@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
     fs::create_dir_all(&folder).context("cannot make the folder of pictures")?;
 
     let scene = Scene::set()?;
-    let list = Terminal::run(&scene.program, &scene.env(), &["dead", "list", "mails"], (10, 132))?;
+    let list = Terminal::run(&scene.program, &scene.env(), &["dead", "list", "mails"], (10, 164))?;
     write(&folder, "dead-list", &svg::draw("swarrot dead list mails", &list.end()?))?;
     let _busy = scene.be_busy()?;
     let mut top = Terminal::run(&scene.program, &scene.env(), &scene.top(), (16, 132))?;

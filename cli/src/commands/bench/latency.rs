@@ -53,27 +53,27 @@ pub(super) async fn measure(
     let mut flying = FuturesUnordered::new();
     let gap = Duration::from_secs_f64(1.0 / rate);
     let mut due = Duration::ZERO;
-    let mut published = 0;
+    let mut confirmed = 0;
     loop {
         tokio::select! {
             () = sleep_until(began + due), if due < time => {
                 let stamp = i64::try_from(due.as_micros()).unwrap_or(i64::MAX);
                 let message = Message::new(body.to_vec()).header(DUE, stamp);
-                let (publisher, at) = (&publisher, due);
+                let (sender, at) = (&publisher, due);
                 flying.push(async move {
-                    publisher.publish_one(Outgoing::new(queue, message)).await.map(|()| at)
+                    sender.publish_one(Outgoing::new(queue, message)).await.map(|()| at)
                 });
                 due += gap;
             }
             Some(done) = flying.next(), if !flying.is_empty() => {
                 confirm.saturating_record(micros(began.elapsed().saturating_sub(done?)));
-                published += 1;
+                confirmed += 1;
                 progress.add(1);
             }
             else => break,
         }
     }
-    wait_for(&steer, published).await?;
+    wait_for(&steer, confirmed).await?;
     steer.stop();
     worker.await.map_err(|error| Failure::new(format!("the worker panicked: {error}")))??;
     publisher.close().await?;

@@ -44,7 +44,7 @@ pub(super) fn text(figures: &Figures, args: &Args, title: &str) -> String {
     let rows = rates.map(|(what, rate)| vec![what.to_owned(), format!("{rate:.0}/s"), bar(rate / fastest)]);
     let mut text = format!("{title}\n{} messages of {} bytes\n\n", args.messages, args.size);
     text.push_str(&table(&["", "rate", ""], rows));
-    text.push_str(&format!("\n\nlatency at {}/s\n\n", args.rate));
+    text.extend(["\n\nlatency at ", &args.rate.to_string(), "/s\n\n"]);
     let longest = seconds(figures.confirm.max().max(figures.through.max()));
     let rows = PERCENTILES.map(|p| {
         let (confirm, through) = (figures.confirm.value_at_percentile(p), figures.through.value_at_percentile(p));

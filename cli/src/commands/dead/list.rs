@@ -41,7 +41,8 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
     if !session.output.is_json() {
         let mut text = table(&["id", "type", "attempts", "first failed", "last failed", "reason"], rows);
         if all > args.max {
-            text.push_str(&format!("\n\nthe first {} of {}; --max shows more", args.max, count(all, "message")));
+            let shown = format!("the first {} of {}; --max shows more", args.max, count(all, "message"));
+            text.extend(["\n\n", &shown]);
         }
         session.output.print(&(), || text)?;
     }

@@ -46,7 +46,7 @@ impl Input {
             Some("-") => {
                 let mut body = Vec::new();
                 let limit = u64::try_from(Limits::default().body).unwrap_or(u64::MAX) + 1;
-                io::stdin().lock().take(limit).read_to_end(&mut body).map_err(unreadable)?;
+                io::stdin().lock().take(limit).read_to_end(&mut body).map_err(|error| unreadable(&error))?;
                 body
             }
             Some(body) => body.as_bytes().to_vec(),
@@ -80,7 +80,7 @@ impl Input {
     }
 }
 
-fn unreadable(error: io::Error) -> Failure {
+fn unreadable(error: &io::Error) -> Failure {
     Failure::new(format!("cannot read stdin: {error}"))
 }
 
@@ -109,7 +109,7 @@ fn read(input: impl io::Read, items: &Sender<Item>, template: &Template, ndjson:
                 }
             }
             Err(error) => {
-                let _ = items.blocking_send(Item { line, outgoing: Err(wrong(unreadable(error).line().to_owned())) });
+                let _ = items.blocking_send(Item { line, outgoing: Err(wrong(unreadable(&error).line().to_owned())) });
                 return;
             }
         };

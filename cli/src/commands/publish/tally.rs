@@ -75,7 +75,7 @@ impl Tally {
         session.output.print(&document, || {
             let mut text = format!("published {} in {elapsed:.1} s", count(*published, "message"));
             if *failed > 0 {
-                text.push_str(&format!(", {failed} failed"));
+                text.extend([", ", &failed.to_string(), " failed"]);
             }
             text
         })?;

@@ -35,8 +35,8 @@ pub(super) fn draw(frame: &mut Frame, model: &Model) {
 
 fn draw_queues(frame: &mut Frame, model: &Model, area: Rect) {
     let rows = model.queues.iter().enumerate().map(|(index, queue)| {
-        let row = queue_row(queue);
-        if index == model.chosen { row.style(Modifier::REVERSED) } else { row }
+        let name = Cell::from(queue.queue.clone());
+        queue_row(queue, if index == model.chosen { name.style(Modifier::REVERSED) } else { name })
     });
     let header = ["queue", "ready", "unsettled", "delayed", "dead", "providers", "change/s", "ready, over time"];
     let widths = [
@@ -53,16 +53,16 @@ fn draw_queues(frame: &mut Frame, model: &Model, area: Rect) {
     frame.render_widget(table, area);
 }
 
-fn queue_row(queue: &QueueRow) -> Row<'static> {
+fn queue_row(queue: &QueueRow, name: Cell<'static>) -> Row<'static> {
     let known = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     if let Some(error) = &queue.error {
         let error = Cell::from(format!("! {error}")).style(colour(Color::Red)).column_span(7);
-        return Row::new([Cell::from(queue.queue.clone()), error]);
+        return Row::new([name, error]);
     }
     let dead = Cell::from(known(queue.dead));
     let dead = if queue.dead > Some(0) { dead.style(colour(Color::Red)) } else { dead };
     Row::new([
-        Cell::from(queue.queue.clone()),
+        name,
         Cell::from(queue.ready.to_string()),
         Cell::from(known(queue.unsettled)),
         Cell::from(known(queue.delayed)),

@@ -57,7 +57,7 @@ pub(crate) async fn run(
     });
     let mut said = Vec::new();
     let stderr = child.stderr.take();
-    let (mut timed_out, mut interrupted, mut fed, mut silent) = (false, false, false, false);
+    let (mut timed_out, mut interrupted, mut has_input, mut silent) = (false, false, false, false);
     // Far away where there is no limit.
     let mut deadline = Instant::now() + limit.unwrap_or(Duration::from_secs(86400 * 365));
     let status = {
@@ -66,7 +66,7 @@ pub(crate) async fn run(
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status?,
-                () = &mut feed, if !fed => fed = true,
+                () = &mut feed, if !has_input => has_input = true,
                 () = &mut listen, if !silent => silent = true,
                 () = &mut stop, if !interrupted && !timed_out => {
                     interrupted = true;
