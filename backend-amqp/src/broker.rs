@@ -1,5 +1,6 @@
 //! A RabbitMQ server or cluster.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -8,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lapin::options::{QueueDeleteOptions, QueuePurgeOptions};
 use swarrot_core::message::names;
-use swarrot_core::topology::{QueueKind, Topology, check_name};
+use swarrot_core::topology::{Comparison, QueueKind, Topology, check_name};
 use swarrot_core::{
     Broker, BrokerUrl, Capabilities, Error, ErrorKind, Message, MessageProvider, MessagePublisher, ProviderOptions,
-    PublisherOptions, QueueStats, Result, ServerInfo,
+    PublisherOptions, QueueStats, Result, ServerInfo, Value,
 };
 
 use crate::config::Config;
@@ -19,7 +20,7 @@ use crate::connection::{Link, Role, Server, closed};
 use crate::convert::short;
 use crate::provider::AmqpProvider;
 use crate::publisher::{AmqpPublisher, COPY_TIMEOUT};
-use crate::topology::{Desk, Remembered, capabilities, inspect, inspect_exchange, missing};
+use crate::topology::{Desk, Remembered, capabilities, compare, inspect, inspect_exchange, missing, queues_on};
 
 /// Purging and deleting a long queue takes its time.
 const LONG_CALL: Duration = Duration::from_secs(60);
@@ -100,6 +101,15 @@ impl AmqpBroker {
         capabilities(Some(kind), &Server::rabbitmq(version))
     }
 
+    /// The queues of a topology, their dead-letter queues included, each with the arguments by which it would be declared on
+    /// RabbitMQ of this version, such as `4.3.0`: for whoever declares them by other means.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for what that version cannot do.
+    pub fn queues_on(topology: &Topology, version: &str) -> Result<Vec<(String, BTreeMap<String, Value>)>> {
+        queues_on(topology, &Server::rabbitmq(version))
+    }
+
     fn server(&self) -> Server {
         self.0.server.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -131,6 +141,12 @@ impl Broker for AmqpBroker {
 
     async fn declare(&self, topology: &Topology) -> Result<()> {
         self.0.remembered.declare(&self.0.receive, topology).await.map_err(|error| error.with_operation("declare"))
+    }
+
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
+        self.check_open()?;
+        let passive = self.0.remembered.is_passive();
+        compare(&mut self.desk(), topology, passive).await.map_err(|error| error.with_operation("compare"))
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::ErrorKind as Lapin;
 use lapin::protocol::AMQPError;
-use swarrot_core::{Error, ErrorKind, Result};
+use swarrot_core::{Error, ErrorKind, Result, Value};
 
 /// Waits for an answer of the server, at most so long.
 pub(crate) async fn within<T>(
@@ -68,10 +68,14 @@ fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
         NOT_ALLOWED if said.contains("vhost") && said.contains("not found") => {
             (ErrorKind::NotFound, format!("{said}; create the virtual host or correct the URL's path"))
         }
+        ACCESS_REFUSED if said.starts_with("Login was refused") => (
+            ErrorKind::AccessRefused,
+            "the server refused the user or the password; correct them in the URL".to_owned(),
+        ),
         ACCESS_REFUSED | NOT_ALLOWED => (ErrorKind::AccessRefused, said.to_owned()),
         RESOURCE_LOCKED => (ErrorKind::Conflict, said.to_owned()),
-        PRECONDITION_FAILED => match inequivalent(said) {
-            Some(difference) => (ErrorKind::Conflict, difference),
+        PRECONDITION_FAILED => match Difference::parse(said) {
+            Some(difference) => (ErrorKind::Conflict, difference.to_string()),
             None if said.contains("larger than") && said.contains("max size") => (ErrorKind::TooLarge, said.to_owned()),
             None => (ErrorKind::Broker, said.to_owned()),
         },
@@ -84,23 +88,74 @@ fn strip_code(text: &str) -> &str {
     text.split_once(" - ").map_or(text, |(_, said)| said)
 }
 
-/// RabbitMQ's complaint about a declaration, as the argument with its declared and its existing value:
-/// `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '5' but current is '10'`.
-fn inequivalent(said: &str) -> Option<String> {
-    let (argument, rest) = said.strip_prefix("inequivalent arg '")?.split_once('\'')?;
-    let (declared, existing) = rest.split_once(": received ")?.1.split_once(" but current is ")?;
-    Some(format!(
-        "it exists with another {argument}: declared {}, existing {}; declare it alike or delete it first",
-        plain(declared),
-        plain(existing)
-    ))
+/// RabbitMQ's complaint about a declaration: an argument with its declared and its existing value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) argument: String,
+    pub(crate) declared: Told,
+    pub(crate) existing: Told,
 }
 
-/// A value of such a complaint, without its wrapping: `the value 'quorum' of type 'longstr'`.
-fn plain(value: &str) -> &str {
-    match value.strip_prefix("the value ").and_then(|rest| rest.rsplit_once(" of type ")) {
-        Some((value, _)) => value,
-        None => value,
+/// A value as RabbitMQ tells of it: `none`, `'10'`, `the value 'quorum' of type 'longstr'`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// With its quotes.
+    text: String,
+    kind: Option<String>,
+}
+
+impl Difference {
+    /// What an error of a declaration says.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        let lapin = std::error::Error::source(error)?.downcast_ref::<lapin::Error>()?;
+        let Lapin::ProtocolError(protocol) = lapin.kind() else { return None };
+        Self::parse(strip_code(protocol.get_message().as_str()))
+    }
+
+    /// `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received '5' but current is '10'`.
+    fn parse(said: &str) -> Option<Self> {
+        let (argument, rest) = said.strip_prefix("inequivalent arg '")?.split_once('\'')?;
+        let (declared, existing) = rest.split_once(": received ")?.1.split_once(" but current is ")?;
+        Some(Self { argument: argument.to_owned(), declared: Told::parse(declared), existing: Told::parse(existing) })
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { argument, declared, existing } = self;
+        let (declared, existing) = (&declared.text, &existing.text);
+        write!(
+            f,
+            "it exists with another {argument}: declared {declared}, existing {existing}; declare it alike or delete it first"
+        )
+    }
+}
+
+impl Told {
+    fn parse(text: &str) -> Self {
+        let wrapped = text.strip_prefix("the value ").and_then(|rest| rest.rsplit_once(" of type "));
+        let (text, kind) =
+            wrapped.map_or((text, None), |(text, kind)| (text, Some(kind.trim_matches('\'').to_owned())));
+        Self { text: text.to_owned(), kind }
+    }
+
+    /// Without its quotes.
+    pub(crate) fn plain(&self) -> &str {
+        self.text.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).unwrap_or(&self.text)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_none(&self) -> bool {
+        self.text == "none"
+    }
+
+    /// The value of an argument, where its type is told.
+    pub(crate) fn value(&self) -> Option<Value> {
+        match self.kind.as_deref()? {
+            "longstr" => Some(Value::from(self.plain())),
+            "bool" => self.plain().parse().ok().map(Value::Bool),
+            _ => self.plain().parse().ok().map(Value::Int),
+        }
     }
 }
 

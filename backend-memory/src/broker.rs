@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use swarrot_core::topology::{QueueKind, Topology, check_name};
+use swarrot_core::topology::{Comparison, QueueKind, Topology, check_name};
 use swarrot_core::{
     Broker, BrokerUrl, Capabilities, Error, Message, MessageProvider, MessagePublisher, ProviderOptions,
     PublisherOptions, QueueStats, Result, ServerInfo, async_trait,
@@ -104,6 +104,10 @@ impl Broker for MemoryBroker {
     async fn declare(&self, topology: &Topology) -> Result<()> {
         let passive = self.handle.passive;
         self.with("declare", |state| if passive { state.verify(topology) } else { state.declare(topology) })
+    }
+
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
+        self.with("compare", |state| state.compare(topology))
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

@@ -44,7 +44,12 @@ fn check(queue: &Queue) -> Result<()> {
 
 /// Fails if a queue exists with other arguments, and says which.
 pub(crate) fn check_equal(existing: &Queue, declared: &Queue) -> Result<()> {
-    let differences: Vec<String> = [
+    conflict("queue", &existing.name, &differences(existing, declared))
+}
+
+/// What differs between a queue that exists and one that is declared, in words.
+pub(crate) fn differences(existing: &Queue, declared: &Queue) -> Vec<String> {
+    [
         differs("kind", &existing.kind, &declared.kind),
         differs("dead_letter", &existing.dead_letter, &declared.dead_letter),
         differs("max_priority", &existing.max_priority, &declared.max_priority),
@@ -54,14 +59,17 @@ pub(crate) fn check_equal(existing: &Queue, declared: &Queue) -> Result<()> {
     ]
     .into_iter()
     .flatten()
-    .collect();
-    conflict("queue", &existing.name, &differences)
+    .collect()
 }
 
 /// Fails if an exchange exists with another kind.
 pub(crate) fn check_equal_exchange(existing: ExchangeKind, declared: &Exchange) -> Result<()> {
-    let difference: Vec<String> = differs("kind", &existing, &declared.kind).into_iter().collect();
-    conflict("exchange", &declared.name, &difference)
+    conflict("exchange", &declared.name, &differences_of_exchange(existing, declared))
+}
+
+/// What differs between an exchange that exists and one that is declared, in words.
+pub(crate) fn differences_of_exchange(existing: ExchangeKind, declared: &Exchange) -> Vec<String> {
+    differs("kind", &existing, &declared.kind).into_iter().collect()
 }
 
 fn differs<T: Debug + PartialEq>(name: &str, existing: &T, declared: &T) -> Option<String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::cmd;
 use swarrot_core::message::names;
-use swarrot_core::topology::{QueueKind, Topology, check_name};
+use swarrot_core::topology::{Comparison, QueueKind, Topology, check_name};
 use swarrot_core::{
     Broker, BrokerUrl, Capabilities, Message, MessageProvider, MessagePublisher, ProviderOptions, PublisherOptions,
     QueueStats, Result, ServerInfo, async_trait,
@@ -227,6 +227,10 @@ impl Broker for RedisBroker {
         topology::declare(core, topology).await.map_err(|error| error.with_operation("declare"))?;
         lock(&core.declared).merge(topology);
         Ok(())
+    }
+
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
+        topology::compare(self.open()?, topology).await.map_err(|error| error.with_operation("compare"))
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

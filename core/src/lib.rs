@@ -20,6 +20,7 @@ mod settlement;
 mod contract;
 mod priority;
 mod provider_fn;
+mod sweep;
 pub mod topology;
 
 mod batch;
@@ -72,6 +73,7 @@ pub use self::supervisor::{
     SupervisedHealth, SupervisedReport, SupervisedState, Supervisor, SupervisorError, SupervisorHandle,
     SupervisorHealth, SupervisorReport,
 };
+pub use self::sweep::Sweep;
 pub use self::url::BrokerUrl;
 pub use self::worker::{
     Counts, Health, HealthInFlight, ReadyWorker, Report, StopReason, Worker, WorkerError, WorkerHandle,

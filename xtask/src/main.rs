@@ -3,6 +3,7 @@
 mod brokers;
 mod ci;
 mod faults;
+mod pictures;
 mod test;
 mod tidy;
 
@@ -38,6 +39,8 @@ enum Command {
     Faults(faults::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
+    /// Draws the README's pictures anew, from what the command prints
+    Pictures,
     /// Checks the conventions of this repository, and writes the generated table of the README
     Tidy(tidy::Args),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Brokers(command) => brokers::run(&command),
         Command::Faults(args) => faults::run(&args),
         Command::Ci(args) => ci::run(&args),
+        Command::Pictures => pictures::run(),
         Command::Tidy(args) => tidy::run(&args),
     };
     match done {

@@ -1,6 +1,7 @@
 //! Declares exchanges, queues and bindings, and declares them again where a connection was made anew.
 
 mod arguments;
+mod compare;
 pub(crate) mod delay;
 mod desk;
 
@@ -13,6 +14,7 @@ use swarrot_core::message::names;
 use swarrot_core::topology::{Exchange, ExchangeKind, Queue, QueueKind, Topology, check_name};
 use swarrot_core::{Capabilities, DeadLetter, Error, ErrorKind, RequeuePosition, Result, Value};
 
+pub(crate) use self::compare::compare;
 pub(crate) use self::desk::Desk;
 use crate::connection::{Link, Server};
 use crate::convert::to_table;
@@ -125,6 +127,20 @@ pub(crate) fn capabilities(kind: Option<QueueKind>, server: &Server) -> Capabili
 /// every third time: that is no order, so it is not claimed.
 fn quorum_priorities(server: &Server) -> Option<u8> {
     server.is_at_least(4, 3).then_some(31)
+}
+
+/// All queues of a topology with their arguments.
+pub(crate) fn queues_on(topology: &Topology, server: &Server) -> Result<Vec<(String, BTreeMap<String, Value>)>> {
+    topology.check()?;
+    let mut queues = Vec::new();
+    for queue in &topology.queues {
+        queues.push((queue.name.clone(), arguments::of_queue(queue, server)?));
+        let dead = names::dead_letter_queue(&queue.name);
+        if queue.dead_letter == DeadLetter::Park && !topology.queues.iter().any(|q| q.name == dead) {
+            queues.push((dead, arguments::of_dead_letter_queue(queue, server)));
+        }
+    }
+    Ok(queues)
 }
 
 async fn create(desk: &mut Desk<'_>, topology: &Topology) -> Result<()> {

@@ -4,6 +4,7 @@
 //! Time passes only when somebody looks: each operation first makes happen what was due on its queue
 //! ([`State::advance`]), so that nothing has to run in the background.
 
+mod compare;
 mod declare;
 mod deliver;
 mod due;

@@ -1,5 +1,7 @@
 //! What a server is, and what an operator should mend.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use redis::{InfoDict, cmd};
 use swarrot_core::{Error, ErrorKind, Result};
 
@@ -8,6 +10,9 @@ use crate::config::{Config, Mode};
 
 /// The oldest version that works: what was deleted and is still pending is cleaned up from there on.
 const OLDEST: (u32, u32) = (7, 0);
+
+/// Clocks that differ by more mislead whoever compares times. The answer's own time on the way is within it.
+const MAX_SKEW: Duration = Duration::from_secs(5);
 
 /// What a server said about itself; in a cluster one of its nodes.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +58,7 @@ impl Server {
                 "maxmemory-policy is {policy}: the server may delete queues when memory runs low; set it to noeviction"
             ));
         }
+        warnings.extend(info.get::<u64>("server_time_usec").and_then(|theirs| skew(Duration::from_micros(theirs))));
         if config.exposes_credentials() {
             warnings.push("the password crosses the network in clear; use rediss://".into());
         }
@@ -63,6 +69,13 @@ impl Server {
         let product = if valkey { "Valkey" } else { "Redis" };
         Ok(Self { product: product.into(), version, durable, warnings })
     }
+}
+
+/// Delays end by the server's clock, and failures are noted by ours.
+fn skew(theirs: Duration) -> Option<String> {
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    let apart = ours.abs_diff(theirs);
+    (apart > MAX_SKEW).then(|| format!("the server's clock and ours are {} s apart; set them by NTP", apart.as_secs()))
 }
 
 fn is_permission(error: &Error) -> bool {

@@ -124,7 +124,7 @@ async fn check_queues(core: &Core, specs: &[Spec]) -> Result<()> {
 }
 
 /// A queue's declaration as it is stored; empty if there is no such queue.
-async fn stored(core: &Core, queue: &str) -> Result<HashMap<String, String>> {
+pub(super) async fn stored(core: &Core, queue: &str) -> Result<HashMap<String, String>> {
     let keys = QueueKeys::new(&core.config.prefix, queue);
     core.settle.command(cmd("HGETALL").arg(&keys.queue)).await
 }

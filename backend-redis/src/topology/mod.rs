@@ -1,10 +1,12 @@
 //! Exchanges, queues and bindings, kept in Redis, so that every process routes alike.
 
+mod compare;
 mod declare;
 mod keys;
 mod routes;
 mod spec;
 
+pub(crate) use self::compare::compare;
 pub(crate) use self::declare::{Part, declare, declare_again, delete};
 pub(crate) use self::keys::{QueueKeys, publisher_record, tag};
 pub(crate) use self::routes::{Router, Routes};

@@ -80,6 +80,11 @@ impl Routes {
         self.exchanges.get(name).is_some_and(|exchange| exchange.kind == kind)
     }
 
+    /// The kind of an exchange, if there is one.
+    pub(super) fn kind(&self, exchange: &str) -> Option<&str> {
+        self.exchanges.get(exchange).map(|exchange| exchange.kind.as_str())
+    }
+
     pub(super) fn has_binding(&self, exchange: &str, queue: &str, key: &str) -> bool {
         let exchange = self.exchanges.get(exchange);
         exchange.is_some_and(|exchange| exchange.bindings.iter().any(|b| *b.queue == *queue && b.key == key))

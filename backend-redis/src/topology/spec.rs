@@ -97,17 +97,21 @@ impl Spec {
 
     /// Fails if a queue is stored with other arguments, and says which.
     pub(super) fn check_equal(&self, stored: &HashMap<String, String>) -> Result<()> {
+        conflict("queue", &self.name, &self.differences(stored))
+    }
+
+    /// What differs between a queue that is stored and this one, in words.
+    pub(super) fn differences(&self, stored: &HashMap<String, String>) -> Vec<String> {
         let declared: HashMap<String, String> = self.fields().into_iter().collect();
         let none = "none".to_owned();
-        let differences: Vec<String> = ["kind", "dead_letter", "max_length", "delivery_limit"]
+        ["kind", "dead_letter", "max_length", "delivery_limit"]
             .into_iter()
             .filter(|name| stored.get(*name) != declared.get(*name))
             .map(|name| {
                 let (is, was) = (stored.get(name).unwrap_or(&none), declared.get(name).unwrap_or(&none));
                 format!("{name} is {is} and was declared as {was}")
             })
-            .collect();
-        conflict("queue", &self.name, &differences)
+            .collect()
     }
 }
 

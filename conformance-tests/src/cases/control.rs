@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use swarrot_core::message::names;
-use swarrot_core::topology::{Exchange, Topology};
+use swarrot_core::topology::{Comparison, Exchange, Part, PartState, Topology};
 use swarrot_core::{Broker, ErrorKind, Message, Outcome, Outgoing, ProviderOptions, QueueStats};
 use tokio::time::{Instant, sleep};
 
@@ -21,6 +21,8 @@ pub(super) const CASES: &[Case] = &[
     case!(describe_and_ping),
     case!(declare_is_idempotent),
     case!(declare_conflict).needs(&[Claimed(LengthLimit)]),
+    case!(compare_tells_and_changes_nothing),
+    case!(compare_names_differences).needs(&[Claimed(LengthLimit)]),
     case!(bad_names_refused),
     case!(stats_count),
     case!(stats_count_delayed_and_parked).needs(&[Claimed(Delay), Claimed(DeadLetter)]),
@@ -81,6 +83,46 @@ async fn declare_conflict(cx: &Context) {
     let line = error.to_string();
     assert!(line.contains(&queue) && line.contains("length"), "it says of which queue what differs: {line}");
     assert_eq!(text(&provider.one_acked().await), "stays");
+}
+
+async fn compare_tells_and_changes_nothing(cx: &Context) {
+    let broker = cx.connect().await;
+    let (queue, exchange) = (cx.queue_to_declare("q"), cx.name("x"));
+    let name = queue.name.clone();
+    let topology = Topology::new().exchange(Exchange::topic(&exchange)).queue(queue).bind(&exchange, &name, "k");
+    let with_binding = async || {
+        let parts = broker.compare(&topology).await.expect("compares");
+        let (binding, others) = parts.split_last().expect("three parts at least");
+        assert!(matches!(binding.part, Part::Binding(_)), "{parts:?}");
+        assert!(matches!(others[0].part, Part::Exchange(_)) && matches!(others[1].part, Part::Queue(_)), "{parts:?}");
+        let states: Vec<_> = others.iter().map(|part| part.state.clone()).collect();
+        (states, binding.state.clone())
+    };
+    for _ in 0..2 {
+        let (states, binding) = with_binding().await;
+        assert!(states.iter().all(|state| *state == PartState::Missing), "nothing is there: {states:?}");
+        assert!(matches!(binding, PartState::Missing | PartState::Unknown(_)), "{binding:?}");
+    }
+    cx.declare(&*broker, &topology).await;
+    let (states, binding) = with_binding().await;
+    assert!(states.iter().all(|state| *state == PartState::Same), "all is there: {states:?}");
+    assert!(matches!(binding, PartState::Same | PartState::Unknown(_)), "{binding:?}");
+}
+
+async fn compare_names_differences(cx: &Context) {
+    let Setup { broker, queue, publisher, .. } = cx.setup().await;
+    publisher.send_body(&queue, "stays").await;
+    let other =
+        Topology::new().queue(cx.queue_to_declare("q").max_length(7).dead_letter(swarrot_core::DeadLetter::Drop));
+    let parts = broker.compare(&other).await.expect("compares");
+    let [Comparison { part: Part::Queue(name), state: PartState::Different(differences), .. }] = parts.as_slice()
+    else {
+        panic!("one queue that differs: {parts:?}");
+    };
+    assert_eq!(*name, queue);
+    let says = |word: &str| differences.iter().any(|difference| difference.replace('-', "_").contains(word));
+    assert!(says("max_length") && says("dead_letter"), "both are told: {differences:?}");
+    assert_eq!(stats(&*broker, &queue, |s| s.ready == 1).await.ready, 1);
 }
 
 async fn bad_names_refused(cx: &Context) {

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarrot_core::topology::{QueueKind, Topology};
+use swarrot_core::topology::{Comparison, QueueKind, Topology};
 use swarrot_core::{
     Broker, Capabilities, DeadLetter, Delivery, Error, ErrorKind, Message, MessageProvider, MessagePublisher, Outcome,
     Outgoing, ProviderOptions, PublisherOptions, Result, ServerInfo, SettleError, Settlement, async_trait,
@@ -74,6 +74,19 @@ impl Limited {
     }
 }
 
+/// Without what it would refuse.
+fn weaker(topology: &Topology) -> Topology {
+    let mut weaker = topology.clone();
+    each_queue(&mut weaker, |queue| {
+        queue.max_priority = None;
+        queue.message_ttl = None;
+        queue.max_length = None;
+        queue.dead_letter = DeadLetter::Drop;
+        queue.delivery_limit = None;
+    });
+    weaker
+}
+
 fn unsupported(what: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("this backend has no {what}"))
 }
@@ -106,15 +119,11 @@ impl BrokerMutant for Limited {
                 return Err(unsupported(what).with_operation("declare").with_target(&queue.name));
             }
         }
-        let mut weaker = topology.clone();
-        each_queue(&mut weaker, |queue| {
-            queue.max_priority = None;
-            queue.message_ttl = None;
-            queue.max_length = None;
-            queue.dead_letter = DeadLetter::Drop;
-            queue.delivery_limit = None;
-        });
-        self.inner.declare(&weaker).await
+        self.inner.declare(&weaker(topology)).await
+    }
+
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
+        self.inner.compare(&weaker(topology)).await
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

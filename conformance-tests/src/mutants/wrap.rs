@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swarrot_core::topology::{QueueKind, Topology};
+use swarrot_core::topology::{Comparison, QueueKind, Topology};
 use swarrot_core::{
     Broker, Capabilities, ConnectionState, Delivery, Message, MessageProvider, MessagePublisher, Outgoing,
     ProviderOptions, PublisherOptions, QueueStats, Receipt, Result, ServerInfo, SettleError, Settlement, async_trait,
@@ -78,6 +78,10 @@ pub(super) trait BrokerMutant: Debug + Send + Sync + 'static {
 
     async fn declare(&self, topology: &Topology) -> Result<()> {
         self.inner().declare(topology).await
+    }
+
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
+        self.inner().compare(topology).await
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {
@@ -187,6 +191,10 @@ impl<M: BrokerMutant> Broker for Wrapped<M> {
 
     async fn declare(&self, topology: &Topology) -> Result<()> {
         self.0.declare(topology).await
+    }
+
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
+        self.0.compare(topology).await
     }
 
     async fn provider(&self, queue: &str, options: ProviderOptions) -> Result<Arc<dyn MessageProvider>> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{Capabilities, MessageProvider, MessagePublisher, ProviderOptions, PublisherOptions};
 use crate::error::Result;
 use crate::message::Message;
-use crate::topology::{QueueKind, Topology};
+use crate::topology::{Comparison, QueueKind, Topology};
 
 /// A connection that makes providers and publishers, and declares, inspects and purges queues.
 ///
@@ -28,6 +28,16 @@ pub trait Broker: Debug + Send + Sync {
     /// [`NotFound`](crate::ErrorKind::NotFound), for a passive topology or a binding of what is not there;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) for what this broker cannot do.
     async fn declare(&self, topology: &Topology) -> Result<()>;
+
+    /// Compares each part of a topology with what there is, in the order in which they are declared, and changes nothing.
+    ///
+    /// Where a broker tells of arguments only when a queue is declared (AMQP), a queue that others delete at the same moment
+    /// may be created.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) and [`Unsupported`](crate::ErrorKind::Unsupported) for what could not be
+    /// declared at all; a temporary error if the broker cannot be reached.
+    async fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>>;
 
     /// A provider of this queue.
     ///

@@ -59,6 +59,12 @@ impl Delivery {
         Ok((queue.to_owned(), copy))
     }
 
+    /// The message as it goes into another queue, as it is: counts and history of failures stay, the broker's bookkeeping does
+    /// not.
+    pub fn moved_copy(&self) -> Message {
+        self.clean_copy()
+    }
+
     /// The message without the broker's bookkeeping, with its first exchange and routing key noted.
     fn clean_copy(&self) -> Message {
         let mut copy = self.message().clone();

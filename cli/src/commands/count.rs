@@ -1,0 +1,56 @@
+//! `swarrot count`.
+
+use serde::Serialize;
+use swarrot::QueueStats;
+
+use crate::exit::Exit;
+use crate::failure::Result;
+use crate::output::table;
+use crate::session::Session;
+
+/// Counts the messages of queues: ready, unsettled, delayed, dead
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The queues
+    #[arg(required = true, value_name = "QUEUE")]
+    queues: Vec<String>,
+}
+
+/// The numbers of a queue; `null` is what the broker does not tell.
+#[derive(Debug, Serialize)]
+struct Counts {
+    queue: String,
+    ready: u64,
+    unsettled: Option<u64>,
+    delayed: Option<u64>,
+    dead: Option<u64>,
+    providers: Option<u64>,
+}
+
+impl Counts {
+    fn new(queue: String, stats: QueueStats) -> Self {
+        let QueueStats { ready, unsettled, delayed, parked, providers, .. } = stats;
+        Self { queue, ready, unsettled, delayed, dead: parked, providers }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let known = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let numbers = [Some(self.ready), self.unsettled, self.delayed, self.dead, self.providers];
+        [self.queue.clone()].into_iter().chain(numbers.map(known)).collect()
+    }
+}
+
+pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
+    let broker = session.connect().await?;
+    let mut counts = Vec::new();
+    for queue in args.queues {
+        let stats = broker.stats(&queue).await?;
+        counts.push(Counts::new(queue, stats));
+    }
+    session.output.print(&counts, || {
+        let header = ["queue", "ready", "unsettled", "delayed", "dead", "providers"];
+        table(&header, counts.iter().map(Counts::row))
+    })?;
+    broker.close().await?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,61 @@
+//! `swarrot dead export`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::message::{Document, Filter};
+use crate::output::count;
+use crate::session::Session;
+use crate::sweeping::{Choice, look};
+
+/// Writes dead letters as JSON, an object a line, and leaves them where they are
+///
+/// `dead import` reads them again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    queue: String,
+    /// Where to; stdout, unless told. An existing file is not overwritten
+    file: Option<PathBuf>,
+    /// Only those for which this holds; may be repeated
+    #[arg(long = "filter", value_name = "NAME=VALUE")]
+    filters: Vec<Filter>,
+}
+
+pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
+    let (dead, _) = super::both(&args.queue);
+    let broker = session.connect().await?;
+    let mut file = match &args.file {
+        None => None,
+        Some(path) => Some(BufWriter::new(
+            File::create_new(path)
+                .map_err(|error| Failure::new(format!("cannot make the file {}: {error}", path.display())))?,
+        )),
+    };
+    let mut choice = Choice::by(&args.filters);
+    let mut written = 0;
+    look(&*broker, &dead, None, session, |message| {
+        if !choice.take(message) {
+            return Ok(true);
+        }
+        written += 1;
+        let line = serde_json::to_string(&Document::of_message(&dead, message))
+            .map_err(|error| Failure::new(format!("no JSON: {error}")))?;
+        match &mut file {
+            Some(file) => writeln!(file, "{line}")?,
+            None => session.output.raw(format!("{line}\n").as_bytes())?,
+        }
+        Ok(true)
+    })
+    .await?;
+    if let Some(file) = file {
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        // It may be meant as a copy before they are dropped.
+        file.sync_all()?;
+        eprintln!("exported {}", count(written, "message"));
+    }
+    broker.close().await?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,40 @@
+//! `swarrot topology apply`.
+
+use swarrot::topology::PartState;
+
+use super::file::Source;
+use super::parts::Parts;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::count;
+use crate::session::Session;
+
+/// Creates what is missing; nothing at all if something is in conflict
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit> {
+    let loaded = args.source.load()?;
+    let topology = loaded.topology();
+    let broker = loaded.connect(session).await?;
+    let before = Parts(broker.compare(&topology).await?);
+    if let Some(conflict) = before.0.iter().find(|part| matches!(part.state, PartState::Different(_))) {
+        let PartState::Different(differences) = &conflict.state else { return Ok(Exit::Failure) };
+        let more = match before.different() - 1 {
+            0 => String::new(),
+            more => format!("; {more} more are in conflict"),
+        };
+        let differences = differences.join(", ");
+        return Err(Failure::new(format!(
+            "{} exists with other arguments: {differences}{more}; `topology plan` shows all, nothing was created",
+            conflict.part
+        )));
+    }
+    broker.declare(&topology).await?;
+    session.output.print(&before.json(), || format!("created {}", count(before.missing(), "part")))?;
+    broker.close().await?;
+    Ok(Exit::Done)
+}

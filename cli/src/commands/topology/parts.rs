@@ -1,0 +1,61 @@
+//! What a comparison found.
+
+use serde_json::{Value as Json, json};
+use swarrot::topology::{Comparison, PartState};
+
+use crate::output::{count, table};
+
+/// What a comparison found.
+#[derive(Debug)]
+pub(super) struct Parts(pub(super) Vec<Comparison>);
+
+impl Parts {
+    pub(super) fn missing(&self) -> u64 {
+        self.number(|state| *state == PartState::Missing)
+    }
+
+    pub(super) fn different(&self) -> u64 {
+        self.number(|state| matches!(state, PartState::Different(_)))
+    }
+
+    fn number(&self, is: impl Fn(&PartState) -> bool) -> u64 {
+        u64::try_from(self.0.iter().filter(|part| is(&part.state)).count()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn json(&self) -> Json {
+        let part = |comparison: &Comparison| {
+            let (state, details) = words(&comparison.state);
+            json!({ "part": comparison.part.to_string(), "state": state, "details": details })
+        };
+        json!({
+            "missing": self.missing(),
+            "different": self.different(),
+            "parts": self.0.iter().map(part).collect::<Json>(),
+        })
+    }
+
+    /// A table, and a line that sums it up.
+    pub(super) fn text(&self) -> String {
+        let rows = self.0.iter().map(|comparison| {
+            let (state, details) = words(&comparison.state);
+            vec![comparison.part.to_string(), state.to_owned(), details.join("; ")]
+        });
+        let table = table(&["part", "state", ""], rows);
+        let summary = match (self.missing(), self.different()) {
+            (0, 0) => "nothing to create".to_owned(),
+            (missing, 0) => format!("{} to create", count(missing, "part")),
+            (missing, different) => format!("{} to create, {different} in conflict", count(missing, "part")),
+        };
+        format!("{table}\n\n{summary}")
+    }
+}
+
+fn words(state: &PartState) -> (&'static str, Vec<String>) {
+    match state {
+        PartState::Missing => ("missing", Vec::new()),
+        PartState::Same => ("there", Vec::new()),
+        PartState::Different(differences) => ("different", differences.clone()),
+        PartState::Unknown(why) => ("unknown", vec![why.clone()]),
+        _ => ("unknown", Vec::new()),
+    }
+}

@@ -1,0 +1,109 @@
+//! Several processes of one worker.
+
+use std::env;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use swarrot::Backoff;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::session::Session;
+use crate::stop::Stop;
+
+/// Tells a process that it is one of several, and which, from 0. Its stdin ends when their parent does.
+pub(crate) const MEMBER: &str = "SWARROT_MEMBER";
+/// What has run so long was not started in vain.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
+/// Between two starts at least, even after a limit was reached.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs this command in so many processes, and starts those again that end, until a signal.
+///
+/// One that has reached a limit is started again at once; that is what limits are for. After a failure it waits, longer and
+/// longer. One that is done, since its queue is empty, stays ended.
+///
+/// # Errors
+/// If a process cannot be started.
+pub(crate) async fn run(processes: usize, session: &Session) -> Result<Exit> {
+    session.stop.only_notice();
+    let mut members = JoinSet::new();
+    for index in 0..processes {
+        members.spawn(keep_running(index, session.stop.clone()));
+    }
+    let mut exit = Exit::Done;
+    while let Some(ended) = members.join_next().await {
+        let ended = ended.map_err(|error| Failure::new(format!("a task panicked: {error}")))?;
+        match ended {
+            Ok(Exit::Usage) => exit = Exit::Usage,
+            Ok(_) => {}
+            Err(error) => return Err(Failure::new(format!("cannot start another process: {error}"))),
+        }
+    }
+    Ok(if session.stop.is_asked() { Exit::Signal } else { exit })
+}
+
+/// Starts one process again and again.
+async fn keep_running(index: usize, stop: Stop) -> io::Result<Exit> {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+    while !stop.is_asked() {
+        let began = Instant::now();
+        let mut child = start(index)?;
+        let status = wait(&mut child, &stop).await?;
+        if stop.is_asked() {
+            break;
+        }
+        let code = status.code();
+        if code == Some(Exit::Done.code().into()) {
+            return Ok(Exit::Done);
+        }
+        if code == Some(Exit::Usage.code().into()) {
+            // It would end in the same way again.
+            return Ok(Exit::Usage);
+        }
+        if began.elapsed() >= LONG_ENOUGH {
+            backoff.reset();
+        }
+        let limit = code == Some(Exit::Limit.code().into());
+        let pause = if limit { PAUSE.saturating_sub(began.elapsed()) } else { PAUSE.max(backoff.next_delay()) };
+        if !limit {
+            eprintln!("swarrot: process {index} ended ({status}); another one starts in {:.1} s", pause.as_secs_f64());
+        }
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stop.asked() => {}
+        }
+    }
+    Ok(Exit::Signal)
+}
+
+fn start(index: usize) -> io::Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    // In a group of its own, so that a Ctrl-C on a terminal reaches it once, from us.
+    command.args(env::args_os().skip(1)).env(MEMBER, index.to_string()).stdin(Stdio::piped()).process_group(0).spawn()
+}
+
+/// Waits for its end, and hands signals on.
+async fn wait(child: &mut Child, stop: &Stop) -> io::Result<ExitStatus> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    // Held open for as long as we live.
+    let _stdin = child.stdin.take();
+    let mut signals = 0;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status,
+            () = stop.asked_times(signals + 1) => {
+                signals += 1;
+                if let Some(id) = id {
+                    // It may have ended by now.
+                    let _ = kill_process(id, Signal::TERM);
+                }
+            }
+        }
+    }
+}

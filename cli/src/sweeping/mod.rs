@@ -1,0 +1,146 @@
+//! Going through a queue: what `move` and `dead` have in common.
+
+mod choice;
+mod tally;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use swarrot::{Broker, Delivery, Message, MessagePublisher, Outgoing, Receipt, Sweep};
+
+pub(crate) use self::choice::Choice;
+pub(crate) use self::tally::Tally;
+use crate::failure::{Failure, Result};
+use crate::pace::Pace;
+use crate::progress::Progress;
+use crate::session::Session;
+
+/// Messages looked at together.
+const BATCH: usize = 256;
+/// Messages that every broker which can look shows in one call.
+const LOOK: u64 = 1000;
+
+/// What becomes of the messages that are meant.
+pub(crate) enum Action<'a> {
+    /// They are gone.
+    Drop,
+    /// They go elsewhere.
+    Forward(Arc<dyn MessagePublisher>, &'a dyn Fn(&Delivery) -> Outgoing),
+}
+
+/// Goes through a queue, at most so fast, until its end, a signal, or until all that is meant was found.
+///
+/// # Errors
+/// As of the broker; what failed for one message is in the tally, and the message stays.
+pub(crate) async fn go_through(
+    mut sweep: Sweep,
+    mut choice: Choice,
+    mut pace: Pace,
+    action: &Action<'_>,
+    session: &Session,
+    progress: &Progress,
+) -> Result<Tally> {
+    let batch = NonZeroUsize::new(pace.batch(BATCH)).unwrap_or(NonZeroUsize::MIN);
+    let mut tally = Tally::default();
+    let mut failed = Ok(());
+    while !choice.is_complete() {
+        let next = async {
+            pace.ready().await;
+            sweep.next(batch).await
+        };
+        let seen = tokio::select! {
+            seen = next => seen,
+            () = session.stop.asked() => break,
+        };
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                failed = Err(error);
+                break;
+            }
+        };
+        if seen.is_empty() {
+            break;
+        }
+        progress.add(seen.len());
+        let looked_at = seen.len();
+        let meant: Vec<Delivery> = seen.into_iter().filter(|delivery| choice.take(delivery.message())).collect();
+        tally.kept += u64::try_from(looked_at - meant.len()).unwrap_or(0);
+        pace.took(meant.len());
+        let results = act(&mut sweep, &meant, action).await;
+        tally.add(&meant, results, progress);
+    }
+    tally.not_looked_at = if choice.is_complete() { 0 } else { sweep.left() };
+    choice.missing().clone_into(&mut tally.missing);
+    // Whatever came of it, what was taken is given back.
+    let closed = sweep.close().await;
+    failed?;
+    closed?;
+    Ok(tally)
+}
+
+async fn act(sweep: &mut Sweep, meant: &[Delivery], action: &Action<'_>) -> Vec<Result<(), swarrot::Error>> {
+    match action {
+        Action::Forward(publisher, make) => {
+            let batch = meant.iter().map(|delivery| (delivery.receipt(), make(delivery))).collect();
+            sweep.forward(&**publisher, batch).await
+        }
+        Action::Drop => {
+            let receipts: Vec<Receipt> = meant.iter().map(Delivery::receipt).collect();
+            let failed = sweep.done(&receipts).await.err().map(swarrot::SettleError::into_failures).unwrap_or_default();
+            let result = |receipt: &Receipt| match failed.iter().find(|(of, _)| of == receipt) {
+                Some((_, error)) => Err(error.clone()),
+                None => Ok(()),
+            };
+            receipts.iter().map(result).collect()
+        }
+    }
+}
+
+/// Shows each message that waits in a queue, `max` at most, and leaves it there. Where the broker cannot look without
+/// taking, they are taken and given back.
+///
+/// # Errors
+/// As of the broker and of `show`; a signal ends it.
+pub(crate) async fn look(
+    broker: &dyn Broker,
+    queue: &str,
+    max: Option<u64>,
+    session: &Session,
+    mut show: impl FnMut(&Message) -> Result<bool>,
+) -> Result<()> {
+    let kind = swarrot::topology::QueueKind::default();
+    if let Some(max) = max.filter(|max| *max <= LOOK && broker.capabilities(kind).browse) {
+        let Some(max) = usize::try_from(max).ok().and_then(NonZeroUsize::new) else { return Ok(()) };
+        for message in broker.peek(queue, max).await? {
+            if !show(&message)? {
+                break;
+            }
+        }
+        return Ok(());
+    }
+    let mut sweep = Sweep::open_at_most(broker, queue, max.unwrap_or(u64::MAX)).await?;
+    let shown = show_all(&mut sweep, session, show).await;
+    // Whatever came of it, what was taken is given back.
+    let closed = sweep.close().await;
+    shown?;
+    Ok(closed?)
+}
+
+async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Message) -> Result<bool>) -> Result<()> {
+    let batch = const { NonZeroUsize::new(BATCH).expect("not zero") };
+    loop {
+        let seen = tokio::select! {
+            seen = sweep.next(batch) => seen?,
+            () = session.stop.asked() => return Err(Failure::new("stopped by a signal")),
+        };
+        if seen.is_empty() {
+            return Ok(());
+        }
+        for delivery in seen {
+            if !show(delivery.message())? {
+                return Ok(());
+            }
+        }
+    }
+}

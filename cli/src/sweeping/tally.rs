@@ -1,0 +1,79 @@
+//! What became of the messages of a queue.
+
+use serde_json::json;
+use swarrot::{Delivery, Error};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, one_line_of};
+use crate::output::count;
+use crate::progress::Progress;
+use crate::session::Session;
+
+/// Failures that are told; the others are counted.
+const TOLD: u64 = 20;
+
+/// What became of the messages of a queue.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    /// Looked at, and not meant.
+    pub(crate) kept: u64,
+    /// Too many are held to look at these, or others took them.
+    pub(crate) not_looked_at: u64,
+    /// Ids that were asked for and not found.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, meant: &[Delivery], results: Vec<Result<(), Error>>, progress: &Progress) {
+        for (delivery, result) in meant.iter().zip(results) {
+            match result {
+                Ok(()) => self.done += 1,
+                Err(error) => {
+                    self.failed += 1;
+                    if self.failed <= TOLD {
+                        progress.line(&format!("swarrot: {:?} stays: {}", delivery.id(), one_line_of(&error)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells it; `done` is the word for what was done, such as `moved`.
+    ///
+    /// # Errors
+    /// If nothing of what was asked for is there, or the output is closed.
+    pub(crate) fn end(self, done: &str, queue: &str, session: &Session) -> Result<Exit> {
+        if !self.missing.is_empty() {
+            let line =
+                format!("no message with the id {} in {queue:?}; `dead list` shows them", self.missing.join(", "));
+            if self.done + self.failed == 0 {
+                return Err(Failure::new(line));
+            }
+            eprintln!("swarrot: {line}");
+        }
+        let document = json!({ "queue": queue, done: self.done, "failed": self.failed, "kept": self.kept });
+        session.output.print(&document, || {
+            let mut text = format!("{done} {}", count(self.done, "message"));
+            for (n, what) in [(self.failed, "failed"), (self.kept, "left there")] {
+                if n > 0 {
+                    text.extend([", ", &n.to_string(), " ", what]);
+                }
+            }
+            text
+        })?;
+        if self.not_looked_at > 0 && !session.stop.is_asked() {
+            eprintln!(
+                "swarrot: others hold {}, which were not looked at; run it again",
+                count(self.not_looked_at, "message")
+            );
+        }
+        Ok(match (self.failed, self.done) {
+            (0, _) if session.stop.is_asked() => Exit::Signal,
+            (0, _) if self.missing.is_empty() => Exit::Done,
+            (1.., 0) => Exit::Failure,
+            _ => Exit::Partly,
+        })
+    }
+}

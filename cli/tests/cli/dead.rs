@@ -1,0 +1,189 @@
+//! `dead` and `move`.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Place, on_brokers, until};
+
+on_brokers!(
+    list_and_show,
+    retry_one_or_some,
+    retry_what_fails_again,
+    drop_some,
+    export_and_import,
+    move_all,
+    move_some,
+    a_move_that_is_killed,
+);
+
+/// Parks messages with these bodies; each is of the type of its first letter and fails with its body as the reason.
+fn park(place: &Place, bodies: &[&str]) -> String {
+    let line = |body: &&str| json!({ "id": format!("id-{body}"), "body": body, "type": &body[..1] }).to_string();
+    let lines: Vec<String> = bodies.iter().map(line).collect();
+    place.run_with(&["publish", &place.queue, "--ndjson"], &lines.join("\n")).expect_code(0);
+    let max = bodies.len().to_string();
+    let args = ["work", &place.queue, "--max-messages", &max, "--exec", "sh", "-c", "cat >&2; exit 1"];
+    place.run(&args).expect_code(3);
+    let dead = place.name("dead");
+    place.ready(&dead, bodies.len().try_into().expect("few"));
+    dead
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
+}
+
+fn list_and_show(place: &Place) {
+    let dead = park(place, &["a1", "b2", "a3"]);
+    for name in [&place.queue, &dead] {
+        let ran = place.run(&["dead", "list", name, "--json"]).expect_code(0);
+        assert_eq!(ran.each("id"), ["id-a1", "id-b2", "id-a3"]);
+    }
+    let first = place.run(&["dead", "list", &place.queue, "--json"]).expect_code(0).lines()[0].clone();
+    assert_eq!(first["failure"]["reason"], "exit code 1: a1");
+    assert_eq!((&first["failure"]["attempts"], &first["failure"]["source"]), (&json!(1), &json!(place.queue)));
+    let some = place.run(&["dead", "list", &place.queue, "--json", "--filter", "type=a", "--filter", "reason~3"]);
+    assert_eq!(some.expect_code(0).each("id"), ["id-a3"]);
+    let text = place.run(&["dead", "list", &place.queue]).expect_code(0).out;
+    assert!(text.lines().count() == 4 && text.contains("exit code 1: b2"), "{text}");
+
+    let shown = place.run(&["dead", "show", &place.queue, "id-b2"]).expect_code(0).out;
+    assert!(shown.contains("header swarrot_reason") && shown.ends_with("\nb2\n"), "{shown}");
+    place.run(&["dead", "show", &place.queue, "id-x"]).expect_line(1, &["id-x"]);
+    place.ready(&dead, 3);
+}
+
+fn retry_one_or_some(place: &Place) {
+    let dead = park(place, &["a1", "b2", "a3", "b4", "b5"]);
+    place.run(&["dead", "retry", &place.queue]).expect_line(2, &["--all"]);
+    place.run(&["dead", "retry", &place.queue, "--id", "id-x"]).expect_line(1, &["id-x"]);
+    place.ready(&dead, 5);
+    let ran = place.run(&["dead", "retry", &place.queue, "--id", "id-b4", "--json"]).expect_code(0);
+    assert_eq!(ran.json()["retried"], 1);
+    place.ready(&dead, 4);
+    let ran = place.run(&["dead", "retry", &place.queue, "--filter", "type=a", "--json"]).expect_code(0);
+    assert_eq!((&ran.json()["retried"], &ran.json()["kept"]), (&json!(2), &json!(2)));
+    place.ready(&dead, 2);
+    let back = place.run(&["get", &place.queue, "--max", "9", "--json"]).expect_code(0);
+    // What RabbitMQ is given back may lose its place.
+    assert_eq!(sorted(back.each("body")), ["a1", "a3", "b4"]);
+    for message in back.lines() {
+        assert_eq!(message["attempt"], 1, "the attempts begin anew");
+        assert!(
+            message["failure"]["reason"].as_str().is_some_and(|reason| reason.contains("exit code 1")),
+            "{message}"
+        );
+    }
+    let left = place.run(&["dead", "list", &place.queue, "--json"]).expect_code(0);
+    assert_eq!(sorted(left.each("id")), ["id-b2", "id-b5"]);
+    // Elsewhere, one at a time.
+    let other = place.name("other");
+    place.declare(swarrot::topology::Topology::new().queue(swarrot::topology::Queue::new(&other)));
+    place.run(&["dead", "retry", &place.queue, "--all", "--to", &other, "--max", "1", "--rate", "9"]).expect_code(0);
+    place.ready(&other, 1);
+    place.ready(&dead, 1);
+}
+
+fn retry_what_fails_again(place: &Place) {
+    let bodies: Vec<String> = (0..40).map(|n| format!("m{n}")).collect();
+    let dead = park(place, &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let worker = place.start(&["work", &place.queue, "--exec", "sh", "-c", "exit 1"]);
+    // It ends, although each comes back at once.
+    let ran = place.run(&["dead", "retry", &place.queue, "--all", "--rate", "100", "--json"]).expect_code(0);
+    assert_eq!(ran.json()["retried"], 40);
+    place.ready(&dead, 40);
+    worker.signal("TERM");
+    worker.end().expect_code(4);
+}
+
+fn drop_some(place: &Place) {
+    let dead = park(place, &["a1", "b2", "a3"]);
+    place.run(&["dead", "drop", &place.queue, "--all"]).expect_line(2, &["--yes", "3 messages"]);
+    let ran = place.run(&["dead", "drop", &place.queue, "--filter", "type=a", "--yes", "--json"]).expect_code(0);
+    assert_eq!((&ran.json()["dropped"], &ran.json()["kept"]), (&json!(2), &json!(1)));
+    place.ready(&dead, 1);
+    let ran = place.run(&["dead", "drop", &place.queue, "--id", "id-b2", "--id", "id-a1", "--yes"]).expect_code(5);
+    assert!(ran.err.contains("id-a1"), "{ran:?}");
+    place.ready(&dead, 0);
+}
+
+fn export_and_import(place: &Place) {
+    let dead = park(place, &["a1", "b2"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("dead.ndjson");
+    let file = file.to_str().expect("text");
+    place.run(&["dead", "export", &place.queue, file]).expect_code(0);
+    place.run(&["dead", "export", &place.queue, file]).expect_line(1, &["dead.ndjson"]);
+    let before = place.run(&["dead", "export", &place.queue]).expect_code(0);
+    assert_eq!(before.out, fs::read_to_string(file).expect("the file"));
+    place.ready(&dead, 2);
+
+    place.run(&["dead", "drop", &place.queue, "--all", "--yes"]).expect_code(0);
+    let ran = place.run(&["dead", "import", &place.queue, file, "--json"]).expect_code(0);
+    assert_eq!(ran.json()["imported"], 2);
+    place.ready(&dead, 2);
+    let after = place.run(&["dead", "export", &place.queue]).expect_code(0);
+    assert_eq!(after.lines(), before.lines(), "as they were");
+    // And they can be retried.
+    place.run(&["dead", "retry", &place.queue, "--all"]).expect_code(0);
+    assert_eq!(place.run(&["get", &place.queue, "--max", "2", "--json"]).each("body"), ["a1", "b2"]);
+
+    let ran = place.run_with(&["dead", "import", &place.queue], "{\"body\":\"x\"}\nno json\n");
+    ran.expect_line(1, &["line 2", "1 were imported"]);
+}
+
+fn other(place: &Place) -> String {
+    let other = place.name("other");
+    place.declare(swarrot::topology::Topology::new().queue(swarrot::topology::Queue::new(&other)));
+    other
+}
+
+fn move_all(place: &Place) {
+    let other = other(place);
+    let bodies: Vec<String> = (0..700).map(|n| format!("m{n}")).collect();
+    place.publish(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    place.run(&["move", &place.queue, "nowhere"]).expect_line(1, &["nowhere"]);
+    place.run(&["move", &place.queue, &place.queue]).expect_line(2, &["same"]);
+    let ran = place.run(&["move", &place.queue, &other, "--json"]).expect_code(0);
+    assert_eq!((&ran.json()["moved"], &ran.json()["failed"]), (&json!(700), &json!(0)));
+    place.ready(&place.queue, 0);
+    let there = place.run(&["get", &other, "--max", "700", "--json"]).expect_code(0);
+    assert_eq!(there.each("body"), bodies);
+}
+
+fn move_some(place: &Place) {
+    let other = other(place);
+    for (body, tenant) in [("1", "7"), ("2", "8"), ("3", "7"), ("4", "7")] {
+        place.run(&["publish", &place.queue, body, "-H", &format!("tenant:={tenant}")]).expect_code(0);
+    }
+    place.ready(&place.queue, 4);
+    let ran = place.run(&["move", &place.queue, &other, "--filter", "tenant=7", "--max", "2", "--json"]);
+    assert_eq!(ran.expect_code(0).json()["moved"], 2);
+    place.ready(&place.queue, 2);
+    let there = place.run(&["get", &other, "--max", "4", "--json"]).expect_code(0);
+    assert_eq!(there.each("body"), ["1", "3"]);
+    let left = place.run(&["get", &place.queue, "--max", "4", "--json"]).expect_code(0);
+    assert_eq!(sorted(left.each("body")), ["2", "4"]);
+}
+
+fn a_move_that_is_killed(place: &Place) {
+    let other = other(place);
+    let bodies: Vec<String> = (0..300).map(|n| format!("m{n}")).collect();
+    place.publish(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut moving = place.start(&["move", &place.queue, &other, "--rate", "100"]);
+    until("some have moved", || place.run(&["count", &other, "--json"]).json()[0]["ready"].as_u64() > Some(30));
+    moving.child.kill().expect("kill -9");
+    moving.end();
+    // What it held comes back, at once or when its lease ends; then the rest is moved.
+    until("all have moved", || {
+        place.run(&["move", &place.queue, &other, "--json"]).expect_code(0);
+        let counts = place.run(&["count", &place.queue, "--json"]).expect_code(0).json();
+        counts[0]["ready"] == 0 && counts[0]["unsettled"].as_u64().unwrap_or(0) == 0
+    });
+    let mut there = place.run(&["get", &other, "--max", "600", "--json"]).expect_code(0).each("body");
+    there.sort();
+    there.dedup();
+    assert_eq!(there.len(), 300, "none is lost");
+}

@@ -1,0 +1,77 @@
+//! What is wrong is told in one line, with the right exit code and no password.
+
+use crate::support::{Place, on_brokers, run};
+
+on_brokers!(an_unknown_queue, refused_credentials);
+
+const COMMANDS: [&[&str]; 6] = [
+    &["publish", "nowhere", "body"],
+    &["work", "nowhere", "--exec", "true"],
+    &["count", "nowhere"],
+    &["peek", "nowhere"],
+    &["get", "nowhere"],
+    &["purge", "nowhere", "--yes"],
+];
+
+fn an_unknown_queue(place: &Place) {
+    for command in COMMANDS {
+        place.run(command).expect_line(1, &["nowhere"]);
+    }
+}
+
+fn refused_credentials(place: &Place) {
+    let (scheme, rest) = place.url.split_once("://").expect("a URL");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let url = format!("{scheme}://nobody:hunter2@{host}");
+    let ran = run(&["count", "q", "--url", &url]).expect_line(1, &[]);
+    assert!(!ran.err.contains("hunter2"), "{ran:?}");
+    assert!(ran.out.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn a_malformed_url() {
+    for (url, word) in [
+        ("amqp:guest:hunter2@h", "scheme"),
+        ("amqp://guest:hunter2@h:port/", "port"),
+        ("kafka://guest:hunter2@h/", "kafka"),
+        ("amqp://guest:hunter2@h/?heartbaet=3", "heartbaet"),
+        ("redis://guest:hunter2@h/x", ""),
+    ] {
+        for command in COMMANDS {
+            let ran = run(&[command, &["--url", url]].concat());
+            if command[0] == "work" {
+                // All that follows --exec is the command's.
+                ran.expect_line(2, &["SWARROT_URL"]);
+                continue;
+            }
+            let ran = ran.expect_line(2, &[word]);
+            assert!(!ran.err.contains("hunter2") && ran.out.is_empty(), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn no_broker_there() {
+    for url in ["amqp://guest:hunter2@127.0.0.1:1/", "redis://u:hunter2@127.0.0.1:1/"] {
+        let ran = run(&["count", "q", "--url", url]).expect_line(1, &[]);
+        assert!(!ran.err.contains("hunter2"), "{ran:?}");
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense() {
+    for (args, word) in [
+        (&["count"][..], "QUEUE"),
+        (&["cuont", "q"], "count"),
+        (&["publish", "q", "b", "--rate", "0"], "rate"),
+        (&["publish", "q", "b", "-H", "x"], "name=text"),
+        (&["publish", "--exchange", "e", "b", "c"], "--key"),
+        (&["work", "q"], "--exec"),
+        (&["work", "q", "--exec", "no-such-program-here"], "no-such-program-here"),
+        (&["work", "q", "--exec", "echo hi"], "sh -c"),
+        (&["work", "q", "--retry", "30m..30s", "--exec", "true"], "grow"),
+        (&["count", "q"], "SWARROT_URL"),
+    ] {
+        run(args).expect_line(2, &[word]);
+    }
+}
