@@ -10,6 +10,10 @@ use crate::support::{Place, on_brokers, until};
 
 on_brokers!(peeks_retries_and_purges, as_json, ends_by_a_signal);
 
+/// Columns, counted from the queue's name.
+const READY: usize = 1;
+const DEAD: usize = 4;
+
 /// The program in a pseudo-terminal, and its screen.
 struct Terminal {
     child: Box<dyn Child + Send + Sync>,
@@ -55,6 +59,21 @@ impl Terminal {
         }
     }
 
+    /// Waits until a queue's row has this number in this column, counted from the name.
+    #[track_caller]
+    fn has(&self, queue: &str, column: usize, number: &str) {
+        let began = std::time::Instant::now();
+        let has = |text: &str| {
+            let rows = text.lines().map(|line| line.trim_start_matches('│').split_whitespace().collect::<Vec<_>>());
+            rows.into_iter().any(|row| row.first() == Some(&queue) && row.get(column) == Some(&number))
+        };
+        while !has(&self.text()) {
+            let late = began.elapsed().as_secs() >= 30;
+            assert!(!late, "{queue} has no {number} in column {column}:\n{}", self.text());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
     fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("it takes keys");
     }
@@ -95,10 +114,13 @@ fn peeks_retries_and_purges(place: &Place) {
     terminal.press("d");
     terminal.shows("exit code 1");
     terminal.press("q");
+    // While it is looked at, it is in the hands of `top` where a broker cannot show it otherwise.
+    terminal.has(&place.queue, DEAD, "1");
     terminal.press("r");
     terminal.shows("Put 1 dead letter back");
     terminal.press("n");
     place.ready(&place.name("dead"), 1);
+    terminal.has(&place.queue, DEAD, "1");
     terminal.press("r");
     terminal.shows("Put 1 dead letter back");
     terminal.press("y");
@@ -109,6 +131,7 @@ fn peeks_retries_and_purges(place: &Place) {
     terminal.press("p");
     terminal.shows("second");
     terminal.press("q");
+    terminal.has(&other, READY, "2");
     terminal.press("x");
     terminal.shows("Delete 2 messages");
     terminal.press("y");
