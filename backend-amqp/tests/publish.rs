@@ -4,9 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Bench, ack_all, connect, kind, many, next, nothing, secs, take, unique, url};
+use lapin::options::BasicGetOptions;
+use lapin::types::ShortString;
+use lapin::{Connection, ConnectionProperties};
+use support::{Bench, ack_all, body, connect, kind, lapin_url, many, next, nothing, secs, take, unique, url};
 use swarrot_core::topology::{Exchange, Topology};
 use swarrot_core::{Broker, ErrorKind, Limits, Message, MessagePublisherExt, Outgoing, PublisherOptions, QueueStats};
+use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unroutable_messages_among_many_are_told_apart() {
@@ -68,6 +72,38 @@ async fn exchanges_route() {
         ack_all(&*provider, &[delivery]).await;
     }
     nothing(&*provider).await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn what_is_delayed_brings_its_time_with_it() {
+    // A delay that no other test has: this one looks into the queue where it waits.
+    const MINUTES_78: Duration = Duration::from_secs(78 * 60);
+    const WAITS_IN: &str = "swarrot.delay.4700000";
+    let bench = Bench::new("time").await;
+    let connection = Connection::connect(&lapin_url(), ConnectionProperties::default()).await.expect("connected");
+    let channel = connection.create_channel().await.expect("a channel");
+    let delayed = Outgoing::new(&bench.queue, Message::new("later")).delay(MINUTES_78);
+    bench.publisher().await.publish_one(delayed).await.expect("taken");
+    // Whoever began to use this delay may not have been the one who made the queue: it may not have read its time yet.
+    let waiting = timeout(secs(20), async {
+        loop {
+            match channel.basic_get(WAITS_IN.into(), BasicGetOptions { no_ack: true }).await.expect("an answer") {
+                Some(waiting) => break waiting.delivery,
+                None => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    });
+    let waiting = waiting.await.expect("it is there");
+    assert_eq!(waiting.properties.expiration().as_ref().map(ShortString::as_str), Some("4700000"));
+    // Where it arrives it has none.
+    let soon = Outgoing::new(&bench.queue, Message::new("soon")).delay(Duration::from_millis(100));
+    bench.publisher().await.publish_one(soon).await.expect("taken");
+    let provider = bench.provider(1).await;
+    let delivery = next(&*provider).await;
+    assert_eq!((delivery.message().properties.ttl, body(&delivery)), (None, "soon".to_owned()));
+    ack_all(&*provider, &[delivery]).await;
+    connection.close(200, "".into()).await.expect("closed");
     bench.end().await;
 }
 

@@ -22,7 +22,7 @@ use crate::error::{self, Named as _};
 use crate::inspect;
 use crate::provider::{RedisProvider, Shared};
 use crate::publisher::RedisPublisher;
-use crate::topology::{self, Part, Router, tag};
+use crate::topology::{self, Router, Scope, tag};
 
 /// A connection to Redis.
 #[derive(Clone, Debug)]
@@ -139,28 +139,35 @@ impl Core {
         warn!(queue, "the queue was lost; it is declared again");
         if self.config.mode == Mode::Cluster {
             // On another node, as a rule; if that one is away, who publishes next finds out.
-            let _ = topology::declare_again(self, &declared, Part::Routes).await;
+            let _ = topology::declare_again(self, &declared, Scope::Routes).await;
         }
-        topology::declare_again(self, &declared, self.part(queue)).await
+        topology::declare_again(self, &declared, self.scope(queue)).await
     }
 
     /// What has to be in its place for work with a queue.
-    fn part<'a>(&self, queue: &'a str) -> Part<'a> {
-        if self.config.mode == Mode::Cluster { Part::Queues(tag(queue)) } else { Part::All }
+    fn scope<'a>(&self, queue: &'a str) -> Scope<'a> {
+        if self.config.mode == Mode::Cluster { Scope::Queues(tag(queue)) } else { Scope::All }
+    }
+
+    fn has_declared(&self, scope: Scope<'_>) -> bool {
+        match scope {
+            Scope::Queues(home) => lock(&self.declared).queues.iter().any(|queue| tag(&queue.name) == home),
+            Scope::All | Scope::Routes => true,
+        }
     }
 
     /// Declares a queue again that was declared through this broker, over a connection that was rebuilt: the server may have
     /// lost it.
     pub(crate) async fn declare_again(&self, queue: &str) -> Result<()> {
-        self.declare_part(self.part(queue)).await
+        self.declare_again_in(self.scope(queue)).await
     }
 
-    async fn declare_part(&self, part: Part<'_>) -> Result<()> {
+    async fn declare_again_in(&self, scope: Scope<'_>) -> Result<()> {
         let declared = lock(&self.declared).clone();
         if declared == Topology::new() || self.config.passive {
             return Ok(());
         }
-        match topology::declare_again(self, &declared, part).await {
+        match topology::declare_again(self, &declared, scope).await {
             // Others have changed it: that is their right, and no reason to stop.
             Err(error) if !error.is_temporary() => {
                 warn!(%error, "what was declared before could not be declared again");
@@ -172,26 +179,26 @@ impl Core {
 
     /// The connection to ask over where messages go, with exchanges and bindings in their place.
     pub(crate) async fn routing(&self) -> Result<(u64, Conn)> {
-        self.publishing_with(if self.config.mode == Mode::Cluster { Part::Routes } else { Part::All }).await
+        self.publishing_with(if self.config.mode == Mode::Cluster { Scope::Routes } else { Scope::All }).await
     }
 
     /// The connection to publish over, with a queue in its place.
     pub(crate) async fn publishing(&self, queue: &str) -> Result<(u64, Conn)> {
-        self.publishing_with(self.part(queue)).await
+        self.publishing_with(self.scope(queue)).await
     }
 
-    async fn publishing_with(&self, part: Part<'_>) -> Result<(u64, Conn)> {
+    async fn publishing_with(&self, scope: Scope<'_>) -> Result<(u64, Conn)> {
         let (epoch, connection) = self.publish.get().await?;
-        // Nothing was lost since the first.
-        if epoch > 1 {
-            let name = if let Part::Queues(tag) = part { tag } else { "" };
+        // Nothing was lost since the first, and what was declared elsewhere is for others to declare again.
+        if epoch > 1 && self.has_declared(scope) {
+            let name = if let Scope::Queues(tag) = scope { tag } else { "" };
             let known = {
                 let in_place = lock(&self.in_place);
                 in_place.0 > epoch || in_place.0 == epoch && in_place.1.contains(name)
             };
             if !known {
                 // Several may do so at once, which does no harm.
-                self.declare_part(part).await?;
+                self.declare_again_in(scope).await?;
                 let mut in_place = lock(&self.in_place);
                 if in_place.0 < epoch {
                     *in_place = (epoch, HashSet::new());

@@ -17,8 +17,8 @@ use crate::settlement::{SettleError, Settlement};
 /// Goes once through the messages that wait in a queue: each is looked at, and then is done, goes elsewhere, or stays.
 ///
 /// It is what moves messages between queues and puts dead letters back to work. It sees as many messages as waited when it
-/// began, those included whose holder has let its lease end, so that it ends, even while others publish, or while what it moves comes back. Until it is closed, it holds what
-/// stays, so that no worker gets that meanwhile.
+/// began, those included whose holder has let its lease end, so that it ends, even while others publish, or while what it
+/// moves comes back. Until it is closed, it holds what stays, so that no worker gets that meanwhile.
 ///
 /// ```
 /// # use std::num::NonZeroUsize;

@@ -82,6 +82,8 @@ impl Program {
     /// Whether its tests passed.
     fn run(&self, variables: &[(&str, String)], output: &Mutex<()>) -> Result<bool> {
         let started = Instant::now();
+        // Of one that never ends, this is all that is seen.
+        say(format_args!("{} begins", self.name));
         let mut printed = tempfile::tempfile().context("cannot make a file for what tests print")?;
         let clone = |file: &File| file.try_clone().context("cannot keep what tests print");
         let mut command = Command::new(&self.executable);

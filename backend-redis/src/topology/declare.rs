@@ -57,7 +57,7 @@ pub(crate) async fn declare(core: &Core, topology: &Topology) -> Result<()> {
 
 /// What of a topology has to be in its place for one purpose. In a cluster a node that is away is to stop only what is on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Part<'a> {
+pub(crate) enum Scope<'a> {
     All,
     /// The exchanges and bindings.
     Routes,
@@ -66,14 +66,14 @@ pub(crate) enum Part<'a> {
 }
 
 /// Declares again a part of what was declared before.
-pub(crate) async fn declare_again(core: &Core, topology: &Topology, part: Part<'_>) -> Result<()> {
-    match part {
-        Part::All => declare(core, topology).await,
-        Part::Routes => {
+pub(crate) async fn declare_again(core: &Core, topology: &Topology, scope: Scope<'_>) -> Result<()> {
+    match scope {
+        Scope::All => declare(core, topology).await,
+        Scope::Routes => {
             let kinds = kinds(topology)?;
             bind(core, &kinds, &bindings(topology)).await
         }
-        Part::Queues(home) => {
+        Scope::Queues(home) => {
             let mut specs = Spec::of(topology)?;
             specs.retain(|spec| tag(&spec.name) == home);
             for spec in &specs {

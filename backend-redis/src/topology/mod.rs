@@ -7,6 +7,6 @@ mod routes;
 mod spec;
 
 pub(crate) use self::compare::compare;
-pub(crate) use self::declare::{Part, declare, declare_again, delete};
+pub(crate) use self::declare::{Scope, declare, declare_again, delete};
 pub(crate) use self::keys::{QueueKeys, publisher_record, tag};
 pub(crate) use self::routes::{Router, Routes};

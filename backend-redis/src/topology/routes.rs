@@ -77,7 +77,7 @@ impl Routes {
 
     /// Whether there is this exchange, of this kind if one is named.
     pub(super) fn has_exchange(&self, name: &str, kind: &str) -> bool {
-        self.exchanges.get(name).is_some_and(|exchange| exchange.kind == kind)
+        self.kind(name) == Some(kind)
     }
 
     /// The kind of an exchange, if there is one.

@@ -21,16 +21,17 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit> {
     let topology = loaded.topology();
     let broker = loaded.connect(session).await?;
     let before = Parts(broker.compare(&topology).await?);
-    if let Some(conflict) = before.0.iter().find(|part| matches!(part.state, PartState::Different(_))) {
-        let PartState::Different(differences) = &conflict.state else { return Ok(Exit::Failure) };
+    let conflict = before.0.iter().find_map(|comparison| match &comparison.state {
+        PartState::Different(differences) => Some((&comparison.part, differences.join(", "))),
+        _ => None,
+    });
+    if let Some((part, differences)) = conflict {
         let more = match before.different() - 1 {
             0 => String::new(),
             more => format!("; {more} more are in conflict"),
         };
-        let differences = differences.join(", ");
         return Err(Failure::new(format!(
-            "{} exists with other arguments: {differences}{more}; `topology plan` shows all, nothing was created",
-            conflict.part
+            "{part} exists with other arguments: {differences}{more}; `topology plan` shows all, nothing was created"
         )));
     }
     broker.declare(&topology).await?;

@@ -3,13 +3,29 @@
 use serde_json::{Value as Json, json};
 use swarrot::topology::{Comparison, PartState};
 
+use super::file::Source;
+use crate::failure::Result;
 use crate::output::{count, table};
+use crate::session::Session;
 
 /// What a comparison found.
 #[derive(Debug)]
 pub(super) struct Parts(pub(super) Vec<Comparison>);
 
 impl Parts {
+    /// Compares what a file says with what there is, and prints it.
+    ///
+    /// # Errors
+    /// If the file is wrong, or the broker cannot be asked.
+    pub(super) async fn show(source: &Source, session: &Session) -> Result<Self> {
+        let loaded = source.load()?;
+        let broker = loaded.connect(session).await?;
+        let parts = Self(broker.compare(&loaded.topology()).await?);
+        session.output.print(&parts.json(), || parts.text())?;
+        broker.close().await?;
+        Ok(parts)
+    }
+
     pub(super) fn missing(&self) -> u64 {
         self.number(|state| *state == PartState::Missing)
     }

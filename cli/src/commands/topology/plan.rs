@@ -16,10 +16,6 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit> {
-    let loaded = args.source.load()?;
-    let broker = loaded.connect(session).await?;
-    let parts = Parts(broker.compare(&loaded.topology()).await?);
-    session.output.print(&parts.json(), || parts.text())?;
-    broker.close().await?;
+    let parts = Parts::show(&args.source, session).await?;
     Ok(if parts.different() > 0 { Exit::Failure } else { Exit::Done })
 }
