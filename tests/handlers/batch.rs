@@ -9,6 +9,7 @@ use crate::support::{Bench, Seen};
 use swarrot::prelude::*;
 use swarrot::{Batch, BatchFailed, IntoHandler, Router, StopReason};
 use tokio::time::{Instant, sleep};
+use tracing::subscriber::NoSubscriber;
 use tracing::{Instrument, span};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -385,6 +386,9 @@ async fn the_span_of_a_batch_follows_from_those_of_its_messages() {
     let bench = Bench::new().await;
     bench.fill(2).await;
     let follows = Follows(Seen::default());
+    // While a process has but one subscriber, tracing asks whichever thread comes first to a span for its own, and one that has
+    // none turns that span off for all. So there is a second one, which wants nothing.
+    let _second = tracing::Dispatch::new(NoSubscriber::default());
     let _default = tracing_subscriber::registry().with(follows.clone()).set_default();
     let worker = bench.worker().await.concurrency(2).layer(tower_layer::layer_fn(InSpan)).max_messages(2);
     let noting = async |_: Vec<Delivery>, State(seen): State<Seen>| {

@@ -17,7 +17,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, registry};
 
-use crate::support::{Bench, SECOND};
+use crate::support::{Bench, SECOND, listen};
 
 /// What was written, in lines.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +83,7 @@ macro_rules! crossed {
         let start = Instant::now();
         let crossed = FingersCrossed::new($written.clone())$(.$option($value))*.format(|writer| text(start, writer));
         let filter = tracing_subscriber::filter::filter_fn(own);
-        let _guard = tracing::subscriber::set_default(registry().with(crossed.with_filter(filter)));
+        let _guard = listen(registry().with(crossed.with_filter(filter)));
     };
 }
 
@@ -122,7 +122,7 @@ async fn it_looks_as_it_would_have_looked() {
     let start = Instant::now();
     let crossed = FingersCrossed::new(kept.clone()).format(|writer| text(start, writer));
     let both = crossed.and_then(text(start, plain.clone())).with_filter(tracing_subscriber::filter::filter_fn(own));
-    let _guard = tracing::subscriber::set_default(registry().with(both));
+    let _guard = listen(registry().with(both));
     let bench = Bench::new().await;
     bench.send(Message::new("").id("the-id")).await;
     let handler = async || {
@@ -353,7 +353,7 @@ async fn two_of_them_keep_for_themselves() {
         .with(FingersCrossed::new(first.clone()).format(|writer| text(start, writer)))
         .with(json)
         .with(FingersCrossed::new(third.clone()).format(|writer| text(start, writer)));
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = listen(subscriber);
     let bench = Bench::new().await;
     bench.send(Message::new("fine")).await;
     bench.send(Message::new("bad")).await;

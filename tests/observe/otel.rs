@@ -16,7 +16,7 @@ use tracing::{Instrument as _, info_span};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::{Bench, DEAD, QUEUE, SECOND};
+use crate::support::{Bench, DEAD, QUEUE, SECOND, listen};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -32,7 +32,7 @@ impl Exported {
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let filter: Targets = targets.parse().unwrap();
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer).with(filter));
+        let guard = listen(tracing_subscriber::registry().with(layer).with(filter));
         Self(exporter, provider, guard)
     }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use swarrot::memory::{Faults, MemoryBroker};
 use swarrot::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
@@ -124,4 +125,14 @@ impl Visit for Collect {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.0.insert(field.name(), format!("{value:?}"));
     }
+}
+
+/// Makes this subscriber the thread's own, until the guard is dropped.
+///
+/// While a process has but one subscriber, tracing asks whichever thread comes first to a span for its own, and one that has none
+/// turns that span off for all. So there is a second one, which wants nothing.
+pub(crate) fn listen(subscriber: impl Into<Dispatch>) -> DefaultGuard {
+    static SILENT: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+    LazyLock::force(&SILENT);
+    tracing::dispatcher::set_default(&subscriber.into())
 }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::support::{Bench, DEAD, Fields, QUEUE, SECOND, Seen};
+use crate::support::{Bench, DEAD, Fields, QUEUE, SECOND, Seen, listen};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const PROCESS: &str = "swarrot::process";
@@ -22,7 +22,7 @@ const PUBLISH: &str = "swarrot::publish";
 
 fn watched() -> (Seen, DefaultGuard) {
     let seen = Seen::default();
-    let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(seen.clone()));
+    let guard = listen(tracing_subscriber::registry().with(seen.clone()));
     (seen, guard)
 }
 
