@@ -293,3 +293,24 @@ async fn a_stop_ends_a_tripped_worker_at_once() {
     assert!(stopping.elapsed() < Duration::from_millis(2) && server.calls() == 2);
     assert_eq!(ready(&bench).await, 8);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_settled_keeps_no_probe_out() {
+    let bench = Bench::new().await;
+    // Nowhere to park what fails: it stays in the worker's hands.
+    bench.broker.delete("work.dead").await.unwrap();
+    bench.fill(1).await;
+    let server = Server::default();
+    let switch = Arc::new(KillSwitch::new().failures(1).pause(10 * SECOND));
+    let worker = bench.worker().await.concurrency(4).state(server.clone()).gate(Arc::clone(&switch));
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run(call));
+    sleep(5 * SECOND).await;
+    assert_eq!((server.calls(), switch.is_tripped()), (1, true));
+    server.works(true);
+    bench.fill(2).await;
+    sleep(60 * SECOND).await;
+    assert_eq!((server.calls(), switch.is_tripped(), ready(&bench).await), (3, false, 0));
+    handle.stop();
+    assert_eq!(running.await.unwrap().unwrap().counts.acked, 2);
+}

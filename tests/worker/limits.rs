@@ -211,3 +211,24 @@ async fn times_that_no_clock_measures() {
     let report = worker.run(async |body: String| if body == "0" { Err("no") } else { Ok(()) }).await.unwrap();
     assert_eq!((report.counts.acked, report.counts.rejected), (2, 1), "{report}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_last_settlement_that_never_succeeds_does_not_hold_the_worker() {
+    for loops in [1, 2] {
+        let bench = Bench::new().await;
+        // Nowhere to park it.
+        bench.broker.delete("work.dead").await.unwrap();
+        bench.fill(2).await;
+        let worker = bench.worker().await.max_messages(1).parallelism(loops).deadline(10 * SECOND);
+        let begun = Instant::now();
+        let run = worker.run(async || {
+            sleep(60 * SECOND).await;
+            Err::<(), BoxError>("no".into())
+        });
+        let report = timeout(120 * SECOND, run).await.expect("it ends").unwrap();
+        // The handler has all the time that it needs, and settling has the deadline.
+        assert!(begun.elapsed() >= 70 * SECOND, "{report}");
+        assert_eq!((report.counts.errors, report.counts.rejected, report.counts.cancelled), (1, 0, 0), "{report}");
+        assert_eq!(bench.left().await, (2, 0));
+    }
+}

@@ -126,6 +126,11 @@ impl Arrived {
     pub(super) fn is_empty(&self) -> bool {
         self.deliveries.len() == 0
     }
+
+    /// How many are left.
+    pub(super) fn len(&self) -> usize {
+        self.deliveries.len()
+    }
 }
 
 impl Iterator for Arrived {

@@ -151,7 +151,7 @@ async fn pass_and_receive(shared: &Shared, settings: &Settings, max: NonZeroUsiz
         let usual = settings.prefetch_for(*shared.concurrency.borrow());
         let narrow = settings.gates.flow() == Flow::Narrow;
         // What is in hand takes its part of the prefetch, and must not keep out what may come.
-        let in_all = allowed.saturating_add(shared.running());
+        let in_all = allowed.saturating_add(shared.unsettled());
         let most = if narrow { NonZeroU16::try_from(in_all).unwrap_or(usual) } else { usual };
         shared.set_prefetch(usual.min(most)).await;
         tokio::select! {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) turns: Turns,
     /// Deliveries whose handlers were started, or that were refused.
     admitted: AtomicU64,
+    /// Deliveries that have arrived and are neither settled nor lost.
+    unsettled: AtomicUsize,
     stage: watch::Sender<Stage>,
     state: Mutex<State>,
 }
@@ -80,6 +82,7 @@ impl Shared {
             in_flight: Mutex::default(),
             turns: Turns::default(),
             admitted: AtomicU64::new(0),
+            unsettled: AtomicUsize::new(0),
             stage: watch::Sender::new(Stage::Running),
             state: Mutex::default(),
         })
@@ -167,6 +170,19 @@ impl Shared {
     /// How many deliveries were taken in, where their number is limited.
     pub(super) fn admitted(&self) -> u64 {
         self.admitted.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_arrived(&self, deliveries: usize) {
+        self.unsettled.fetch_add(deliveries, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_done(&self, deliveries: usize) {
+        self.unsettled.fetch_sub(deliveries, Ordering::Relaxed);
+    }
+
+    /// How many deliveries the provider holds for this worker: their handlers run, or they wait to be settled.
+    pub(super) fn unsettled(&self) -> usize {
+        self.unsettled.load(Ordering::Relaxed)
     }
 
     /// Notes that a loop has something in flight, or nothing any more.

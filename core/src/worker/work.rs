@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, warn};
 
@@ -50,6 +50,8 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     let mut idling: Option<BoxFuture<'static, ()>> = None;
     let mut stage = shared.watch_stage();
     let mut concurrency = shared.concurrency.subscribe();
+    // By when what is left to be settled has to be, if nothing runs any more.
+    let mut settled_by = None;
     let mut work = Work { shared, settings, table, index, busy: false, quiet: None, memory_checked: Instant::now() };
 
     loop {
@@ -73,6 +75,9 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             return;
         }
 
+        settled_by = (now == Stage::Finishing && slots.running() == 0)
+            .then(|| settled_by.unwrap_or_else(|| Instant::now() + work.settings.deadline));
+
         tokio::select! {
             biased;
             Ok(()) = stage.changed() => {}
@@ -82,13 +87,17 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                 }
                 work.check_memory();
             }
-            done = settling.done() => leases.forget(&done),
+            done = settling.done() => {
+                work.shared.note_done(done.len());
+                leases.forget(&done);
+            }
             lost = leases.lost() => lost.into_iter().for_each(|receipt| work.lose(receipt, &mut slots)),
             arrived = intake.arrived() => {
                 let Some(deliveries) = arrived else { continue };
                 if deliveries.is_empty() {
                     idling = work.idle();
                 }
+                work.shared.note_arrived(deliveries.len());
                 for (delivery, passed) in deliveries {
                     let receipt = delivery.receipt();
                     let admitted = work.admit(delivery.with_system(system), &mut settling);
@@ -106,7 +115,22 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             }
             () = async { idling.as_mut().expect("there is one").await }, if idling.is_some() => idling = None,
             Ok(()) = concurrency.changed() => intake.shrink(work.room(slots.running())),
+            () = until(settled_by) => {
+                settled_by = None;
+                // Handlers of other loops have all the time they need.
+                if work.shared.running() == 0 {
+                    warn!(queue = work.shared.provider.queue(), "settlements did not end in time");
+                    work.shared.cancel();
+                }
+            }
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -225,7 +249,9 @@ impl Work {
         self.shared.counters.handled.add(1);
         passed.handled(&delivery, &result);
         let outcome = result.unwrap_or_else(|error| self.failed(&delivery, &error));
-        if !acked {
+        if acked {
+            self.shared.note_done(1);
+        } else {
             settling.push(Settlement::new(delivery.receipt(), outcome));
         }
     }
@@ -280,6 +306,7 @@ impl Work {
         });
         if let Some(slot) = lost.filter(|slot| slots.cancel(*slot)) {
             self.table.remove(slot);
+            self.shared.note_done(1);
             self.shared.counters.lost.add(1);
             warn!(queue = self.shared.provider.queue(), ?receipt, "lease lost; the handler is cancelled");
         }
