@@ -95,7 +95,8 @@ impl MessageProvider for AmqpProvider {
     }
 
     async fn receive(&self, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>> {
-        let deadline = Instant::now() + wait;
+        // A wait that no clock can measure never ends.
+        let deadline = Instant::now().checked_add(wait);
         loop {
             let ready = self.core.ready.notified();
             tokio::pin!(ready);
@@ -105,8 +106,13 @@ impl MessageProvider for AmqpProvider {
             if let Some(result) = self.core.take(max.get()) {
                 return result.map_err(|error| error.with_operation("receive").with_target(&*self.core.queue));
             }
-            if timeout_at(deadline, ready).await.is_err() {
-                return Ok(Vec::new());
+            match deadline {
+                None => ready.await,
+                Some(at) => {
+                    if timeout_at(at, ready).await.is_err() {
+                        return Ok(Vec::new());
+                    }
+                }
             }
         }
     }
@@ -149,6 +155,9 @@ impl MessageProvider for AmqpProvider {
     }
 }
 
+/// How long a retry is held back whose queue was full.
+const FULL: Duration = Duration::from_secs(5);
+
 /// Publishes copies, and acknowledges the originals of those that the broker has taken.
 async fn copy(
     core: &Core,
@@ -157,7 +166,19 @@ async fn copy(
     copies: Vec<(Delivery, Outcome)>,
 ) -> Vec<(Receipt, Error)> {
     let outgoing: Vec<_> = copies.iter().map(|(delivery, outcome)| outgoing(delivery, outcome)).collect();
-    let results = publisher.publish(&outgoing).await;
+    let mut results = publisher.publish(&outgoing).await;
+    // A retry always fits: with its own queue full it waits elsewhere. In its worker's hands it would keep out what could be handled,
+    // and with enough of them nobody would take anything out of the queue any more.
+    let full: Vec<_> = (0..copies.len())
+        .filter(|i| matches!(copies[*i].1, Outcome::Retry { .. }))
+        .filter(|i| results[*i].as_ref().is_err_and(|error| error.kind() == ErrorKind::Rejected))
+        .collect();
+    if !full.is_empty() {
+        let delayed: Vec<_> = full.iter().map(|i| outgoing[*i].clone().delay(FULL)).collect();
+        for (i, result) in full.into_iter().zip(publisher.publish(&delayed).await) {
+            results[i] = result;
+        }
+    }
     let receipts = copies.iter().map(|(delivery, _)| delivery.receipt());
     let results = results.into_iter().zip(&copies).map(|(result, (delivery, outcome))| {
         result.map_err(|error| match outcome {

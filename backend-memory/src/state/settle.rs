@@ -67,7 +67,8 @@ impl State {
             Outcome::Retry { after, reason } => {
                 let due = due(Some(*after), now)?;
                 let copy = convert::delivery(name, &unsettled.entry, receipt.high()).retry_copy(reason.as_ref());
-                self.check_room(name)?;
+                // It always fits: refused, it would stay in its worker's hands, and with enough of them nobody would take
+                // anything out of the full queue any more.
                 Some(Incoming { message: Arc::new(copy), exchange: "".into(), routing_key: Arc::clone(name), due })
             }
             Outcome::Reject { reason } if dead_letter == DeadLetter::Park => {

@@ -6,7 +6,9 @@ local ids, _, verdict = held(KEYS[1], 3)
 if #ids == 0 then return verdict end
 local left = room(KEYS[2], KEYS[3], KEYS[5])
 if not left then return 'm' end
-if left <= 0 then return 'f' end
+-- A copy in the place of its original always fits: refused, it would stay in its worker's hands, and with enough of them nobody
+-- would take anything out of the full queue any more.
+if left <= 0 and KEYS[1] ~= KEYS[3] then return 'f' end
 put(KEYS[2], KEYS[3], KEYS[4], KEYS[5], delay, meta, body)
 forget(KEYS[1], ids)
 return verdict

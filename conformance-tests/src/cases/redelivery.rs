@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use swarrot_core::message::names;
-use swarrot_core::{Message, Outcome, Outgoing, Value};
+use swarrot_core::topology::Topology;
+use swarrot_core::{Message, Outcome, Outgoing, PublisherOptions, Value};
 use tokio::time::Instant;
 
-use crate::run::{Case, Claim::Delay, Claim::DeliveryCount, Claim::Lease, Context, Need::Claimed, Setup, case};
-use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms};
+use crate::run::{
+    Case, Claim::DeadLetter, Claim::Delay, Claim::DeliveryCount, Claim::Lease, Claim::LengthLimit, Context,
+    Need::Claimed, Setup, case,
+};
+use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms, secs};
 
 const GROUP: &str = "redelivery";
 
@@ -25,6 +29,8 @@ pub(super) const CASES: &[Case] = &[
     // Beyond the list: what becomes of what was never attempted, and of a provider that only stops.
     case!(release_is_not_an_attempt),
     case!(stop_keeps_what_was_handed_out),
+    case!(delivery_limit_counts_what_came_back).needs(&[Claimed(DeliveryCount), Claimed(DeadLetter)]),
+    case!(a_retry_fits_into_a_full_queue).needs(&[Claimed(LengthLimit)]).limit(120),
 ];
 
 async fn requeue_comes_back(cx: &Context) {
@@ -264,5 +270,46 @@ async fn stop_keeps_what_was_handed_out(cx: &Context) {
     ledger.received_all(&other.take_acked(1).await);
     provider.close().await.expect("closes");
     other.nothing().await;
+    ledger.check();
+}
+
+async fn delivery_limit_counts_what_came_back(cx: &Context) {
+    let broker = cx.connect().await;
+    let limited = cx.queue_to_declare("limited").delivery_limit(2);
+    let queue = limited.name.clone();
+    cx.declare(&*broker, &Topology::new().queue(limited)).await;
+    cx.publisher(&*broker, "").await.send_body(&queue, "again and again").await;
+    let provider = cx.provider(&*broker, &queue).await;
+    // The first delivery, and two that came back; it may not come back a third time.
+    for expected in 1..=3 {
+        let delivery = provider.one().await;
+        assert_eq!(delivery.delivery_count(), Some(expected));
+        provider.settle_one(&delivery, Outcome::Requeue).await;
+    }
+    let parked = cx.provider(&*broker, &names::dead_letter_queue(&queue)).await.one_acked().await;
+    assert_eq!(parked.body(), "again and again");
+    provider.nothing().await;
+}
+
+async fn a_retry_fits_into_a_full_queue(cx: &Context) {
+    let broker = cx.connect().await;
+    let small = cx.queue_to_declare("small").max_length(3);
+    let queue = small.name.clone();
+    cx.declare(&*broker, &Topology::new().queue(small)).await;
+    let options = PublisherOptions::default().timeout(secs(2));
+    let publisher = broker.publisher("", options).await.expect("a publisher with a short timeout");
+    let ledger = cx.ledger();
+    ledger.publish(&*publisher, &queue, ["to be retried"]).await;
+    let provider = cx.provider_holding(&*broker, &queue, 1).await;
+    let delivery = provider.one().await;
+    let mut taken = 1;
+    while ledger.try_publish(&*publisher, &queue, [format!("m-{taken}")]).await.remove(0).is_ok() {
+        taken += 1;
+        assert!(taken < 20, "a queue for 3 messages took {taken}");
+    }
+    // Refused, it would keep its place in a worker for as long as others fill the queue.
+    provider.settle_one(&delivery, Outcome::retry(Duration::ZERO)).await;
+    ledger.received_all(&provider.take_acked(taken).await);
+    provider.nothing().await;
     ledger.check();
 }

@@ -105,7 +105,7 @@ pub struct Queue {
     pub max_priority: Option<u8>,
     /// How long a message may wait in it before it expires.
     pub message_ttl: Option<Duration>,
-    /// How many messages may wait in it; beyond, publishes are refused.
+    /// How many messages may wait in it; beyond, publishes are refused. A retry always fits.
     pub max_length: Option<u64>,
     /// How often a message may come back to the broker before it is parked, where the broker counts.
     pub delivery_limit: Option<u32>,
