@@ -189,8 +189,9 @@ impl Core {
 
     async fn publishing_with(&self, scope: Scope<'_>) -> Result<(u64, Conn)> {
         let (epoch, connection) = self.publish.get().await?;
-        // Nothing was lost since the first, and what was declared elsewhere is for others to declare again.
-        if epoch > 1 && self.has_declared(scope) {
+        // The first time too: what was declared over another connection may be lost by now. What was declared elsewhere is for
+        // others to declare again.
+        if self.has_declared(scope) {
             let name = if let Scope::Queues(tag) = scope { tag } else { "" };
             let known = {
                 let in_place = lock(&self.in_place);

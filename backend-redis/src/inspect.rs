@@ -57,18 +57,20 @@ pub(crate) async fn peek(core: &Core, queue: &str, max: NonZeroUsize) -> Result<
 
 pub(crate) async fn purge(core: &Core, queue: &str) -> Result<u64> {
     let keys = keys(core, queue);
-    let (mut purged, mut upto) = (0, String::new());
+    let (mut purged, mut at) = (0, [const { String::new() }; 3]);
     loop {
         let mut script = scripts::PURGE.prepare_invoke();
-        script.key(&keys.all());
-        let answer: Vec<Reply> = core.settle.ask(script.arg(PURGE_CHUNK).arg(&upto)).await?;
-        let [Reply::Int(deleted), end] = answer.as_slice() else { return Err(error::queue_not_found(queue)) };
+        script.key(&keys.all()).arg(PURGE_CHUNK).arg(&at);
+        let answer: Vec<Reply> = core.settle.ask(&script).await?;
+        let [Reply::Int(deleted), next @ ..] = answer.as_slice() else { return Err(error::queue_not_found(queue)) };
         let deleted = u64::try_from(*deleted).unwrap_or(0);
-        if deleted == 0 {
+        purged += deleted;
+        let next: Option<Vec<String>> = next.iter().map(|next| text(next).map(str::to_owned)).collect();
+        at = next.and_then(|next| next.try_into().ok()).ok_or_else(error::strange_reply)?;
+        let [_, _, among_delayed] = &at;
+        if deleted == 0 && among_delayed == "end" {
             return Ok(purged);
         }
-        purged += deleted;
-        text(end).unwrap_or_default().clone_into(&mut upto);
     }
 }
 

@@ -3,14 +3,18 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use redis::aio::MultiplexedConnection;
 
 use support::{
     body, connect, declare, max, ms, nothing, one, provider, publisher, run, secs, send, server, server_with, settle,
     settle_kind, take, with_queue, words,
 };
+use swarrot_conformance::brokers::Redis;
 use swarrot_conformance::proxy::Proxy;
-use swarrot_core::topology::{Queue, Topology};
+use swarrot_core::topology::{Exchange, Queue, Topology};
 use swarrot_core::{Broker as _, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, PublisherOptions};
 
 #[tokio::test]
@@ -88,6 +92,123 @@ async fn without_memory_work_goes_on_and_publishes_wait() {
     run::<()>(&server, &words("CONFIG SET maxmemory 0")).await;
     publish.await.expect("no panic").expect("waited it out");
     assert_eq!(body(&one(&*provider).await), "patient");
+}
+
+#[tokio::test]
+async fn without_memory_workers_connect_again_and_begin() {
+    let server = server();
+    let topology = Topology::new().queue(Queue::new("q")).exchange(Exchange::fanout("x")).bind("x", "q", "");
+    let broker = connect(&server.url()).await;
+    broker.declare(&topology).await.expect("declares");
+    let reconnects = provider(&broker, "q", 1).await;
+    for body in ["first", "second", "third"] {
+        send(&broker, "q", body).await.expect("publishes");
+    }
+    let first = one(&*reconnects).await;
+    run::<()>(&server, &words("CONFIG SET maxmemory 1")).await;
+    run::<i64>(&server, &words("CLIENT KILL TYPE normal SKIPME yes")).await;
+    // All that frees memory goes on: settling, and to take what is next.
+    settle(&*reconnects, &first, Outcome::Ack).await.expect("acks");
+    let second = one(&*reconnects).await;
+    settle(&*reconnects, &second, Outcome::Ack).await.expect("acks");
+    let fresh = connect(&server.url()).await;
+    fresh.declare(&topology).await.expect("all of it is there");
+    let begins = provider(&fresh, "q", 1).await;
+    reconnects.close().await.expect("closes");
+    assert_eq!(body(&one(&*begins).await), "third");
+}
+
+#[tokio::test]
+async fn a_purge_ends_while_others_publish() {
+    let server = server();
+    let broker = with_queue(&server).await;
+    let publisher = publisher(&broker).await;
+    let batch = |delay| -> Vec<_> { (0..100).map(|_| Outgoing::new("q", Message::new("x")).delay(delay)).collect() };
+    for _ in 0..6 {
+        for result in [publisher.publish(&batch(ms(0))).await, publisher.publish(&batch(secs(3600))).await].concat() {
+            result.expect("publishes");
+        }
+    }
+    let sent = Arc::new(AtomicU64::new(0));
+    let traffic = {
+        let (sent, later) = (Arc::clone(&sent), batch(secs(60)));
+        tokio::spawn(async move {
+            loop {
+                for result in publisher.publish(&later[..10]).await {
+                    result.expect("publishes");
+                    sent.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        })
+    };
+    while sent.load(Ordering::SeqCst) < 50 {
+        tokio::time::sleep(ms(5)).await;
+    }
+    // One batch may be on its way when the purge begins.
+    let most = 1200 + sent.load(Ordering::SeqCst) + 20;
+    let purged = tokio::time::timeout(secs(20), broker.purge("q")).await.expect("it ends").expect("purges");
+    assert!((1250..=most).contains(&purged), "{purged} of at most {most}");
+    traffic.abort();
+    let _ = traffic.await;
+    let left = broker.stats("q").await.expect("stats");
+    assert!(left.ready == 0 && left.delayed >= Some(1), "{left:?}");
+}
+
+#[tokio::test]
+async fn nobody_elses_connection_is_ended() {
+    let server = server();
+    let mut others = Vec::new();
+    while others.len() < 30 {
+        others.push(numbered(&server).await);
+    }
+    let proxy = Proxy::start(server.addr()).await.expect("a proxy");
+    let broker = connect(&format!("redis://{}", proxy.addr())).await;
+    declare(&broker, Queue::new("q")).await;
+    let provider = provider(&broker, "q", 1).await;
+    nothing(&*provider).await;
+    let list: String = run(&server, &words("CLIENT LIST")).await;
+    let reading = list.lines().find(|line| line.contains("cmd=xreadgroup")).expect("it reads");
+    let id: i64 = reading.split(' ').next().and_then(|id| id.strip_prefix("id=")?.parse().ok()).expect("an id");
+    // The server begins anew to count, and somebody else gets that id.
+    proxy.refuse(true).await.expect("refuses");
+    server.restart().expect("restarts");
+    others.clear();
+    let mut other = numbered(&server).await;
+    while other.0 < id {
+        others.push(std::mem::replace(&mut other, numbered(&server).await));
+    }
+    assert_eq!(other.0, id);
+    proxy.refuse(false).await.expect("lets pass");
+    send(&broker, "q", "again").await.expect("publishes");
+    assert_eq!(body(&one(&*provider).await), "again");
+    redis::cmd("PING").exec_async(&mut other.1).await.expect("it was left alone");
+}
+
+/// A connection, and the id that the server gave it.
+async fn numbered(server: &Redis) -> (i64, MultiplexedConnection) {
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+    let id = words("CLIENT ID").query_async(&mut connection).await.expect("an id");
+    (id, connection)
+}
+
+#[test]
+fn a_provider_outlives_the_runtime_that_it_read_on() {
+    let server = server();
+    let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
+    let (first, second) = (runtime(), runtime());
+    let (broker, provider) = first.block_on(async {
+        let broker = with_queue(&server).await;
+        let provider = provider(&broker, "q", 1).await;
+        nothing(&*provider).await;
+        (broker, provider)
+    });
+    drop(first);
+    second.block_on(async {
+        send(&with_queue(&server).await, "q", "on another").await.expect("publishes");
+        assert_eq!(body(&one(&*provider).await), "on another");
+        broker.close().await.expect("closes");
+    });
 }
 
 #[tokio::test]
@@ -259,6 +380,15 @@ async fn a_server_that_forgot_everything_is_put_right() {
     broker.close().await.expect("closes");
 }
 
+#[tokio::test]
+async fn what_was_declared_is_there_for_the_first_publish() {
+    let server = server_with(&["appendonly no"]);
+    let broker = with_queue(&server).await;
+    server.restart().expect("restarts");
+    send(&broker, "q", "first").await.expect("publishes");
+    assert_eq!(body(&one(&*provider(&broker, "q", 1).await).await), "first");
+}
+
 /// Nothing comes, whatever errors do.
 async fn nothing_yet(provider: &dyn swarrot_core::MessageProvider) {
     for _ in 0..5 {
@@ -279,7 +409,7 @@ async fn a_user_with_few_rights_can_work() {
     run::<()>(&server, &words(&format!("ACL SETUSER worker on >pw {RIGHTS}"))).await;
     let url = format!("redis://worker:pw@{}", server.addr());
     let broker = connect(&url).await;
-    let exchange = swarrot_core::topology::Exchange::fanout("x");
+    let exchange = Exchange::fanout("x");
     broker
         .declare(&Topology::new().queue(Queue::new("q")).exchange(exchange).bind("x", "q", ""))
         .await

@@ -22,7 +22,7 @@ async fn with_lease(server: &Redis, lease: &str) -> RedisBroker {
 async fn a_message_that_kills_every_worker_is_parked() {
     let server = server();
     let broker = with_lease(&server, "200ms").await;
-    declare(&broker, Queue::new("q").delivery_limit(3)).await;
+    declare(&broker, Queue::new("q").delivery_limit(2)).await;
     send(&broker, "q", "deadly").await.expect("publishes");
     for count in 1..=3 {
         // Each dies without a word: nothing is given back, its lease ends.
@@ -56,7 +56,7 @@ async fn requeued_too_often_is_parked_or_dropped() {
     for (queue, parked) in [("parks", Some(1)), ("drops", None)] {
         send(&broker, queue, "again and again").await.expect("publishes");
         let provider = provider(&broker, queue, 1).await;
-        for count in [1, 2] {
+        for count in [1, 2, 3] {
             let delivery = one(&*provider).await;
             assert_eq!(delivery.delivery_count(), Some(count));
             settle(&*provider, &delivery, Outcome::Requeue).await.expect("requeues");
@@ -82,6 +82,23 @@ async fn each_provider_has_a_lease_of_its_own() {
         nothing(&*other).await;
     }
     settle(&*slow, &held, Outcome::Ack).await.expect("acks");
+}
+
+#[tokio::test]
+async fn a_long_lease_of_one_does_not_hide_a_short_one_that_ended() {
+    let server = server();
+    let patient = with_lease(&server, "1h").await;
+    declare(&patient, Queue::new("q")).await;
+    // It has looked for lost leases, and need not look again for an hour.
+    nothing(&*provider(&patient, "q", 1).await).await;
+    send(&patient, "q", "left behind").await.expect("publishes");
+    let doomed = with_lease(&server, "200ms").await;
+    let forgotten = provider(&doomed, "q", 1).await;
+    one(&*forgotten).await;
+    std::mem::forget(forgotten);
+    run::<i64>(&server, &words("CLIENT KILL TYPE normal SKIPME yes")).await;
+    let heir = provider(&with_lease(&server, "200ms").await, "q", 1).await;
+    assert_eq!(one(&*heir).await.delivery_count(), Some(2));
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) connection: MultiplexedConnection,
     /// By which the server knows it; `None` if it does not tell.
     pub(crate) id: Option<i64>,
+    /// Where it comes from, as the server sees it; `None` if it does not tell.
+    pub(crate) peer: Option<String>,
     pub(crate) address: ConnectionAddr,
 }
 
@@ -137,15 +139,23 @@ async fn open(config: &Config, address: &ConnectionAddr, answer: Duration) -> Re
         let mut connection = client.get_multiplexed_async_connection_with_config(&options).await?;
         // A user without the right to these works without a name.
         let mut hello = pipe();
-        hello.cmd("CLIENT").arg("SETNAME").arg(client_name(&config.name)).cmd("CLIENT").arg("ID").ignore_errors();
+        hello.cmd("CLIENT").arg("SETNAME").arg(client_name(&config.name)).cmd("CLIENT").arg("ID");
+        hello.cmd("CLIENT").arg("INFO").ignore_errors();
         let answers: Vec<Value> = hello.query_async(&mut connection).await?;
-        let id = answers.last().and_then(|id| if let Value::Int(id) = id { Some(*id) } else { None });
-        Ok::<_, RedisError>(Opened { connection, id, address: address.clone() })
+        let id = answers.get(1).and_then(|id| if let Value::Int(id) = id { Some(*id) } else { None });
+        let peer = answers.get(2).and_then(peer);
+        Ok::<_, RedisError>(Opened { connection, id, peer, address: address.clone() })
     };
     match timeout(config.connect_timeout, opening).await {
         Ok(opened) => opened.map_err(error::from_redis),
         Err(_) => Err(connect_timeout()),
     }
+}
+
+/// The address of the client, in an answer to `CLIENT INFO`.
+fn peer(info: &Value) -> Option<String> {
+    let info: String = redis::from_redis_value(info.clone()).ok()?;
+    info.split(' ').find_map(|field| field.strip_prefix("addr=")).map(str::to_owned)
 }
 
 fn connect_timeout() -> Error {

@@ -10,8 +10,20 @@ use tracing::{debug, warn};
 use super::session::Session;
 use super::{Phase, Shared};
 
+/// Says that the reader runs no more, however it ended: a runtime that shuts down drops it.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.send_replace(false);
+        // Who waits starts another.
+        self.0.arrived.notify_waiters();
+    }
+}
+
 /// Reads until the provider stops. What fails for good is told to `receive`, which begins anew when it is called again.
 pub(super) async fn run(shared: Arc<Shared>) {
+    let _running = Running(Arc::clone(&shared));
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     // The connection before, which the server may still take for alive.
     let mut before = None;
@@ -40,7 +52,6 @@ pub(super) async fn run(shared: Arc<Shared>) {
     if let Err(error) = shared.give_back(all).await {
         warn!(queue = &*shared.queue, %error, "deliveries were not given back; they come again when their leases end");
     }
-    shared.running.send_replace(false);
 }
 
 impl Shared {

@@ -22,6 +22,24 @@ const MAX_READ: usize = 1000;
 /// How much longer the answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// A connection that broke, as the server knew it.
+pub(super) struct Before {
+    id: Option<i64>,
+    peer: Option<String>,
+}
+
+impl Before {
+    /// Ends it for the server too, which may still wait to give messages to it.
+    async fn end(&self, connection: &mut MultiplexedConnection) {
+        let Self { id: Some(id), peer: Some(peer) } = self else { return };
+        // The id alone would not do: a server that was started anew, or another one, gives the same ids to others. A refusal
+        // means that the connection is gone, or that we may not.
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(id).arg("ADDR").arg(peer);
+        let _ = kill.exec_async(connection).await;
+    }
+}
+
 /// One connection that reads.
 pub(super) struct Session<'a> {
     pub(super) shared: &'a Arc<Shared>,
@@ -38,15 +56,16 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Connects. `before`: the id of the connection before, if any.
-    pub(super) async fn open(shared: &'a Arc<Shared>, before: &mut Option<i64>) -> Result<Self> {
+    /// Connects. `before`: the connection before, if any.
+    pub(super) async fn open(shared: &'a Arc<Shared>, before: &mut Option<Before>) -> Result<Self> {
         let opened = open_for_key(&shared.core.config, &shared.keys.stream, MAX_BLOCK + ANSWER).await?;
         let mut connection = opened.connection;
-        if let Some(before) = std::mem::replace(before, opened.id) {
+        // It stays the one before until it is dealt with, also if this attempt fails on the way.
+        if let Some(before) = before {
             shared.core.declare_again(&shared.queue).await?;
-            // The server may still wait to give messages to it. A refusal means that it is gone, or that we may not.
-            let _ = cmd("CLIENT").arg("KILL").arg("ID").arg(before).exec_async(&mut connection).await;
+            before.end(&mut connection).await;
         }
+        *before = Some(Before { id: opened.id, peer: opened.peer });
         let (id, address, tend_at) = (opened.id, opened.address, Instant::now());
         Ok(Self { shared, connection, id, address, tend_at, due_at: None, wakes: Vec::new() })
     }

@@ -65,7 +65,7 @@ impl Shared {
                 match outcome {
                     Outcome::Ack => acks.push(held),
                     Outcome::Release => releases.push(held),
-                    Outcome::Requeue if deliveries < limit => requeues.push(held),
+                    Outcome::Requeue if deliveries <= limit => requeues.push(held),
                     Outcome::Requeue if drops || !state.parks => acks.push(held),
                     Outcome::Requeue => copies.push((held, self.dead_letter(&row.delivery, &too_often(deliveries)))),
                     Outcome::Reject { .. } if drops => acks.push(held),

@@ -45,9 +45,10 @@ impl Session<'_> {
         }
         let taken = parse_entries(taken).ok_or_else(error::strange_reply)?;
         self.shared.arrived(taken, true, asked);
-        let scan = match u64::try_from(scan) {
-            Ok(0) | Err(_) => self.scan().await?,
-            Ok(millis) => Duration::from_millis(millis),
+        let scan = match u64::try_from(scan).map(Duration::from_millis) {
+            // Somebody whose leases are longer cannot say when these end.
+            Ok(scan) if !scan.is_zero() && scan <= self.shared.core.config.hold => scan,
+            _ => self.scan().await?,
         };
         self.tend_at = Instant::now() + scan.min(MAX_BLOCK);
         Ok(())
@@ -88,8 +89,9 @@ impl Session<'_> {
 
     /// Delivers entries that others lost, but for those that were delivered too often: they go to the dead letters.
     async fn deliver_lost(&self, taken: Vec<Entry>, asked: Instant) {
-        let limit = self.shared.lock().limit.unwrap_or(u32::MAX);
-        let (over, fine): (Vec<_>, Vec<_>) = taken.into_iter().partition(|entry| entry.deliveries() > limit);
+        // The limit is of those before this one that do not count as the first.
+        let most = self.shared.lock().limit.unwrap_or(u32::MAX).saturating_add(1);
+        let (over, fine): (Vec<_>, Vec<_>) = taken.into_iter().partition(|entry| entry.deliveries() > most);
         self.shared.arrived(fine, true, asked);
         for entry in over {
             self.shared.park_lost(entry).await;
@@ -169,7 +171,9 @@ impl Shared {
 
 /// Why a message is given up on that nobody rejected.
 pub(super) fn too_often(deliveries: u32) -> Reason {
-    Reason::new(format!("delivered {deliveries} times without being settled, which is the queue's delivery limit"))
+    Reason::new(format!(
+        "delivered {deliveries} times without being settled, more often than the queue's delivery limit"
+    ))
 }
 
 /// `room`: how many of the entries that others gave back to take.

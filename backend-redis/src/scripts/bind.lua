@@ -10,7 +10,12 @@ for i = 2, count * 2, 2 do
   end
 end
 if #conflicts > 0 then return conflicts end
-for i = 2, count * 2, 2 do changed = changed + redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) end
-for i = count * 2 + 2, #ARGV do changed = changed + redis.call('SADD', KEYS[2], ARGV[i]) end
+-- A server without memory refuses to create even what exists.
+for i = 2, count * 2, 2 do
+  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 0 then changed = changed + redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+for i = count * 2 + 2, #ARGV do
+  if redis.call('SISMEMBER', KEYS[2], ARGV[i]) == 0 then changed = changed + redis.call('SADD', KEYS[2], ARGV[i]) end
+end
 if changed > 0 then redis.call('INCR', KEYS[3]) end
 return conflicts

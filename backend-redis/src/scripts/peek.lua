@@ -7,13 +7,8 @@ for _, p in ipairs(group.err and {} or group) do
   local e = redis.call('XRANGE', KEYS[2], p[1], p[1])[1]
   if e then seen[#seen + 1] = e end
 end
-local last = '0-0'
-local groups = redis.pcall('XINFO', 'GROUPS', KEYS[2])
-for _, g in ipairs(groups.err and {} or groups) do
-  local at = {}
-  for i = 1, #g, 2 do at[g[i]] = g[i + 1] end
-  if at.name == GROUP then last = at['last-delivered-id'] end
-end
+local at = group_of(KEYS[2])
+local last = at and at['last-delivered-id'] or '0-0'
 if #seen < wanted then
   for _, e in ipairs(redis.call('XRANGE', KEYS[2], '(' .. last, '+', 'COUNT', wanted - #seen)) do seen[#seen + 1] = e end
 end

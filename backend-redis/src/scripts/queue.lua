@@ -13,6 +13,16 @@ local function wake(key)
   redis.pcall('XADD', key, 'MAXLEN', '1', '*', 'w', '')
 end
 
+-- What the server says of a stream's group, by name; nil if there is none.
+local function group_of(stream)
+  local groups = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, g in ipairs(groups.err and {} or groups) do
+    local at = {}
+    for i = 1, #g, 2 do at[g[i]] = g[i + 1] end
+    if at.name == GROUP then return at end
+  end
+end
+
 -- Of the entries that were delivered: how many there are, and how many of them are free again.
 local function pending(stream)
   local p = redis.pcall('XPENDING', stream, GROUP)

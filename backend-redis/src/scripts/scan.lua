@@ -6,8 +6,8 @@ local me, lease, wanted, page, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[
 local soonest = tonumber(ARGV[6])
 if from == '-' then
   local left = redis.call('PTTL', KEYS[2])
-  -- Somebody else is at it, or was not long ago.
-  if left > 0 then return { '', left, {} } end
+  -- Somebody else is at it, or was not long ago. One whose own leases are longer has promised for longer than these can wait.
+  if left > 0 and left <= lease then return { '', left, {} } end
   -- Without memory for the mark several may be at it, which does no harm.
   redis.pcall('SET', KEYS[2], me, 'PX', lease)
 end

@@ -6,7 +6,7 @@ use swarrot_core::message::names;
 use swarrot_core::topology::{ExchangeKind, Queue, QueueKind, Topology, check_name};
 use swarrot_core::{DeadLetter, Error, ErrorKind, Result};
 
-use crate::error::{invalid, unsupported};
+use crate::error::unsupported;
 
 /// A queue's declaration, as far as this backend has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,10 +59,6 @@ impl Spec {
         };
         if let Some(message) = refused {
             return Err(unsupported(message).with_target(&queue.name));
-        }
-        if queue.delivery_limit == Some(0) {
-            let message = "a delivery limit of 0 would deliver nothing; use 1 or more, or none";
-            return Err(invalid(message).with_target(&queue.name));
         }
         Ok(Self {
             name: queue.name.clone(),
