@@ -5,8 +5,10 @@ mod context;
 mod needs;
 mod runner;
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -19,8 +21,13 @@ use crate::harness::Harness;
 
 /// Runs every case on each of these harnesses, as the command line says. [`conformance_tests!`](crate::conformance_tests)
 /// calls it.
+///
+/// Cases wait for brokers most of the time: unless the command line says otherwise, twice as many run at once as there are
+/// cores.
 pub fn run(harnesses: &[Arc<dyn Harness>]) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+    arguments.test_threads.get_or_insert(2 * cores);
     let trials = harnesses.iter().flat_map(trials).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
