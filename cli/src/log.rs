@@ -15,5 +15,11 @@ pub(crate) fn start(verbose: u8) {
     };
     let filter = EnvFilter::try_from_env("SWARROT_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    // Nobody may read stderr any more, which is no reason to stop work: what cannot be written is not said, not even that.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .log_internal_errors(false)
+        .init();
 }

@@ -11,6 +11,7 @@ use swarrot::{Broker, Delivery, Message, MessagePublisher, Outgoing, Receipt, Sw
 pub(crate) use self::choice::Choice;
 pub(crate) use self::tally::Tally;
 use crate::failure::{Failure, Result};
+use crate::output::count;
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -98,7 +99,7 @@ async fn act(sweep: &mut Sweep, meant: &[Delivery], action: &Action<'_>) -> Vec<
 }
 
 /// Shows each message that waits in a queue, `max` at most, and leaves it there. Where the broker cannot look without
-/// taking, they are taken and given back.
+/// taking, they are taken and given back. Answers how many of those that were wanted were not seen.
 ///
 /// # Errors
 /// As of the broker and of `show`; a signal ends it.
@@ -108,26 +109,38 @@ pub(crate) async fn look(
     max: Option<u64>,
     session: &Session,
     mut show: impl FnMut(&Message) -> Result<bool>,
-) -> Result<()> {
+) -> Result<u64> {
     let kind = swarrot::topology::QueueKind::default();
     if let Some(max) = max.filter(|max| *max <= LOOK && broker.capabilities(kind).browse) {
-        let Some(max) = usize::try_from(max).ok().and_then(NonZeroUsize::new) else { return Ok(()) };
+        let Some(max) = usize::try_from(max).ok().and_then(NonZeroUsize::new) else { return Ok(0) };
         for message in broker.peek(queue, max).await? {
             if !show(&message)? {
                 break;
             }
         }
-        return Ok(());
+        return Ok(0);
     }
     let mut sweep = Sweep::open_at_most(broker, queue, max.unwrap_or(u64::MAX)).await?;
     let shown = show_all(&mut sweep, session, show).await;
     // Whatever came of it, what was taken is given back.
     let closed = sweep.close().await;
-    shown?;
-    Ok(closed?)
+    let not_seen = shown?;
+    closed?;
+    Ok(not_seen)
 }
 
-async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Message) -> Result<bool>) -> Result<()> {
+/// Says on stderr how many were not seen, if any.
+pub(crate) fn say_not_seen(messages: u64) {
+    if messages > 0 {
+        eprintln!(
+            "swarrot: {} not seen: others hold them, or they are more than can be held at once ({}); run it again",
+            count(messages, "message"),
+            Sweep::MAX_HELD
+        );
+    }
+}
+
+async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Message) -> Result<bool>) -> Result<u64> {
     let batch = const { NonZeroUsize::new(BATCH).expect("not zero") };
     loop {
         let seen = tokio::select! {
@@ -135,11 +148,11 @@ async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Me
             () = session.stop.asked() => return Err(Failure::new("stopped by a signal")),
         };
         if seen.is_empty() {
-            return Ok(());
+            return Ok(sweep.left());
         }
         for delivery in seen {
             if !show(delivery.message())? {
-                return Ok(());
+                return Ok(0);
             }
         }
     }

@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     /// Looked at, and not meant.
     pub(crate) kept: u64,
-    /// Too many are held to look at these, or others took them.
+    /// Too many are held to look at these, or others hold them.
     pub(crate) not_looked_at: u64,
     /// Ids that were asked for and not found.
     pub(crate) missing: Vec<String>,
@@ -53,7 +53,12 @@ impl Tally {
             }
             eprintln!("swarrot: {line}");
         }
-        let document = json!({ "queue": queue, done: self.done, "failed": self.failed, "kept": self.kept });
+        // Where a signal stopped it nobody expects all of them.
+        let stopped = session.stop.is_asked();
+        let not_seen = if stopped { 0 } else { self.not_looked_at };
+        let document = json!({
+            "queue": queue, done: self.done, "failed": self.failed, "kept": self.kept, "not_seen": not_seen,
+        });
         session.output.print(&document, || {
             let mut text = format!("{done} {}", count(self.done, "message"));
             for (n, what) in [(self.failed, "failed"), (self.kept, "left there")] {
@@ -63,15 +68,10 @@ impl Tally {
             }
             text
         })?;
-        if self.not_looked_at > 0 && !session.stop.is_asked() {
-            eprintln!(
-                "swarrot: others hold {}, which were not looked at; run it again",
-                count(self.not_looked_at, "message")
-            );
-        }
+        super::say_not_seen(not_seen);
         Ok(match (self.failed, self.done) {
-            (0, _) if session.stop.is_asked() => Exit::Signal,
-            (0, _) if self.missing.is_empty() => Exit::Done,
+            (0, _) if stopped => Exit::Signal,
+            (0, _) if self.missing.is_empty() && not_seen == 0 => Exit::Done,
             (1.., 0) => Exit::Failure,
             _ => Exit::Partly,
         })

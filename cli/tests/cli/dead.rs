@@ -1,8 +1,11 @@
 //! `dead` and `move`.
 
 use std::fs;
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::time::Duration;
 
 use serde_json::json;
+use swarrot::prelude::*;
 
 use crate::support::{Place, on_brokers, until};
 
@@ -131,7 +134,39 @@ fn export_and_import(place: &Place) {
     assert_eq!(place.run(&["get", &place.queue, "--max", "2", "--json"]).each("body"), ["a1", "b2"]);
 
     let ran = place.run_with(&["dead", "import", &place.queue], "{\"body\":\"x\"}\nno json\n");
-    ran.expect_line(1, &["line 2", "1 were imported"]);
+    ran.expect_line(1, &["line 2", "1 message imported, up to line 1"]);
+}
+
+/// One in the middle is refused: what is behind it is there all the same, and is not to be imported again.
+#[test]
+fn an_import_says_all_that_it_did() {
+    let place = Place::redis("an_import_says_all_that_it_did");
+    // Redis knows no time to live.
+    let lines = "{\"body\":\"a\"}\n{\"body\":\"b\",\"ttl_ms\":5}\n{\"body\":\"c\"}\n";
+    let ran = place.run_with(&["dead", "import", &place.queue], lines);
+    ran.expect_line(1, &["line 2", "2 messages imported, up to line 3"]);
+    place.ready(&place.name("dead"), 2);
+}
+
+/// RabbitMQ does not say how many messages others hold.
+#[test]
+fn an_export_says_what_it_did_not_see() {
+    let place = Place::redis("an_export_says_what_it_did_not_see");
+    let dead = park(&place, &["a1", "b2", "a3"]);
+    place.on_broker(async |broker| {
+        let holder =
+            broker.provider(&dead, ProviderOptions::default().prefetch(NonZeroU16::MIN)).await.expect("a provider");
+        let held = holder.receive(NonZeroUsize::MIN, Duration::from_secs(20)).await.expect("receives");
+        assert_eq!(held.len(), 1);
+        // The program runs on threads of its own.
+        let ran = tokio::task::block_in_place(|| place.run(&["dead", "export", &place.queue]).expect_code(5));
+        assert_eq!(ran.lines().len(), 2);
+        assert!(ran.err.contains("1 message not seen"), "{ran:?}");
+        let ran =
+            tokio::task::block_in_place(|| place.run(&["dead", "drop", &place.queue, "--all", "--yes", "--json"]));
+        assert_eq!(ran.expect_code(5).json()["not_seen"], 1);
+    });
+    place.ready(&dead, 1);
 }
 
 fn other(place: &Place) -> String {
@@ -178,7 +213,9 @@ fn a_move_that_is_killed(place: &Place) {
     moving.end();
     // What it held comes back, at once or when its lease ends; then the rest is moved.
     until("all have moved", || {
-        place.run(&["move", &place.queue, &other, "--json"]).expect_code(0);
+        let ran = place.run(&["move", &place.queue, &other, "--json"]);
+        // What it held is not seen until its lease ends.
+        assert!([Some(0), Some(5)].contains(&ran.code), "{ran:?}");
         let counts = place.run(&["count", &place.queue, "--json"]).expect_code(0).json();
         counts[0]["ready"] == 0 && counts[0]["unsettled"].as_u64().unwrap_or(0) == 0
     });

@@ -9,11 +9,12 @@ use crate::failure::{Failure, Result};
 use crate::message::{Document, Filter};
 use crate::output::count;
 use crate::session::Session;
-use crate::sweeping::{Choice, look};
+use crate::sweeping::{Choice, look, say_not_seen};
 
 /// Writes dead letters as JSON, an object a line, and leaves them where they are
 ///
-/// `dead import` reads them again.
+/// `dead import` reads them again. If some were not seen, since others hold them or they are too many, it says so, and ends with
+/// the exit code 5: what was written is no copy of all.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     queue: String,
@@ -36,7 +37,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
     };
     let mut choice = Choice::by(&args.filters);
     let mut written = 0;
-    look(&*broker, &dead, None, session, |message| {
+    let not_seen = look(&*broker, &dead, None, session, |message| {
         if !choice.take(message) {
             return Ok(true);
         }
@@ -57,5 +58,6 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         eprintln!("exported {}", count(written, "message"));
     }
     broker.close().await?;
-    Ok(Exit::Done)
+    say_not_seen(not_seen);
+    Ok(if not_seen == 0 { Exit::Done } else { Exit::Partly })
 }
