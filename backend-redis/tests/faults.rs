@@ -144,8 +144,8 @@ async fn a_purge_ends_while_others_publish() {
     while sent.load(Ordering::SeqCst) < 50 {
         tokio::time::sleep(ms(5)).await;
     }
-    // One batch may be on its way when the purge begins.
-    let most = 1200 + sent.load(Ordering::SeqCst) + 20;
+    // Some batches may be on their way when the purge begins.
+    let most = 1200 + sent.load(Ordering::SeqCst) + 200;
     let purged = tokio::time::timeout(secs(20), broker.purge("q")).await.expect("it ends").expect("purges");
     assert!((1250..=most).contains(&purged), "{purged} of at most {most}");
     traffic.abort();
