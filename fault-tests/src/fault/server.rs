@@ -1,7 +1,5 @@
 //! Servers that are in need, or in the hands of an operator.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail};
 use redis::{Cmd, FromRedisValue};
 use swarrot::message::names::dead_letter_queue;
@@ -13,10 +11,6 @@ use crate::ledger;
 use crate::load::topology;
 use crate::target::{Servers, Target};
 
-const IN_NEED: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_secs(4);
-const NO_PARKING: Duration = Duration::from_secs(8);
-
 pub(super) fn close_connections(stage: &Stage<'_>) -> Result<()> {
     block_in_place(|| rabbitmq(stage.target)?.ctl(&["close_all_connections", "a fault"]).map(drop).map_err(Into::into))
 }
@@ -24,14 +18,14 @@ pub(super) fn close_connections(stage: &Stage<'_>) -> Result<()> {
 pub(super) async fn run_out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
     if stage.target.backend.is_amqp() {
         block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(true).map_err(anyhow::Error::from))?;
-        stage.crew.pass(IN_NEED).await?;
+        stage.crew.pass(stage.target.pace.in_need()).await?;
         return block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(false).map_err(Into::into));
     }
     let servers = redis_servers(stage.target)?;
     for server in servers {
         ask::<()>(&server.url(), "CONFIG SET maxmemory 1mb").await?;
     }
-    stage.crew.pass(IN_NEED).await?;
+    stage.crew.pass(stage.target.pace.in_need()).await?;
     for server in servers {
         ask::<()>(&server.url(), "CONFIG SET maxmemory 0").await?;
     }
@@ -52,7 +46,7 @@ pub(super) async fn delete_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
     let broker = swarrot::connect(&stage.target.direct_url()).await?;
     broker.delete(&dead_letter_queue(stage.queue)).await?;
     stage.deleted.push(ledger::now());
-    stage.crew.pass(NO_PARKING).await?;
+    stage.crew.pass(stage.target.pace.no_parking()).await?;
     broker.declare(&topology(stage.queue, stage.target.backend.keeping())).await?;
     broker.close().await?;
     Ok(())
@@ -67,16 +61,17 @@ pub(super) async fn fill_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
         block_in_place(|| rabbitmq(target)?.ctl(&words).map(drop).map_err(anyhow::Error::from))
     };
     limit(1)?;
-    stage.crew.pass(NO_PARKING).await?;
+    stage.crew.pass(stage.target.pace.no_parking()).await?;
     // To clear it would not do: a quorum queue without any limit does not tell publishers that it takes messages again.
     limit(10_000_000)
 }
 
 pub(super) async fn pause(stage: &mut Stage<'_>) -> Result<()> {
+    let pause = stage.target.pace.paused();
     for server in redis_servers(stage.target)? {
-        ask::<()>(&server.url(), &format!("CLIENT PAUSE {} ALL", PAUSE.as_millis())).await?;
+        ask::<()>(&server.url(), &format!("CLIENT PAUSE {} ALL", pause.as_millis())).await?;
     }
-    stage.crew.pass(PAUSE).await
+    stage.crew.pass(pause).await
 }
 
 pub(super) async fn flush_scripts(stage: &mut Stage<'_>) -> Result<()> {
