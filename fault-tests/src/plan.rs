@@ -151,3 +151,29 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(plan: &Plan) -> &[Fault] {
+        let Schedule::Each(faults) = &plan.faults else { panic!("{plan:?}") };
+        faults
+    }
+
+    #[test]
+    fn what_deletes_a_queue_hides_no_other_loss() {
+        let [others, deleting] = &Plan::brief(Backend::AmqpQuorum, Fault::all())[..] else { panic!("not two trials") };
+        assert_eq!(faults(deleting), [Fault::QueueDelete, Fault::DeadDelete]);
+        assert!(!faults(others).iter().any(|fault| fault.deletes()));
+        let fitting = Fault::all().iter().filter(|fault| fault.fits(Backend::AmqpQuorum)).count();
+        assert_eq!(faults(others).len() + 2, fitting);
+        assert!(deleting.leaves_delays_behind() && !others.leaves_delays_behind());
+    }
+
+    #[test]
+    fn what_does_not_fit_makes_no_trial() {
+        assert_eq!(Plan::brief(Backend::Redis, &[Fault::NodeKill]).len(), 0);
+        assert_eq!(Plan::brief(Backend::Redis, &[Fault::NodeKill, Fault::Cut]).len(), 1);
+    }
+}

@@ -223,6 +223,22 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_over_the_time_that_they_took() {
+        let sample = |at, log_lines| Sample {
+            role: Role::Worker,
+            name: "w0".to_owned(),
+            life: 0,
+            at,
+            memory: 0,
+            threads: 0,
+            files: 0,
+            log_lines,
+        };
+        assert_eq!(lines_a_second(&sample(1000, 5), &sample(2000, 25)), 20);
+        assert_eq!(lines_a_second(&sample(1000, 5), &sample(11_000, 25)), 2);
+    }
+
+    #[test]
     fn a_run_replaces_its_own_rows_only() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("report.md");

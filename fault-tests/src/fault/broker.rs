@@ -80,8 +80,8 @@ async fn role(server: &Redis) -> Result<String> {
 }
 
 impl Stage<'_> {
-    /// Starts a broker, while the processes are looked after.
-    fn meanwhile(&mut self, start: impl FnOnce() -> Result<(), BrokerError> + Send) -> Result<()> {
+    /// Does something with a broker, such as starting it, while the processes are looked after.
+    pub(super) fn meanwhile(&mut self, start: impl FnOnce() -> Result<(), BrokerError> + Send) -> Result<()> {
         let crew = &mut *self.crew;
         let (done, mut over) = tokio::sync::oneshot::channel();
         std::thread::scope(|scope| {

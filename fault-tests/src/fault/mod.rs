@@ -94,7 +94,7 @@ impl Fault {
             Self::MemoryAlarm => server::run_out_of_memory(stage).await,
             Self::QueueDelete => server::delete_queue(stage).await,
             Self::DeadDelete => server::delete_dead_letters(stage).await,
-            Self::DeadFull => server::fill_dead_letters(stage).await,
+            Self::DeadFull => server::fill_dead_letters(stage),
             Self::ClientPause => server::pause(stage).await,
             Self::ScriptFlush => server::flush_scripts(stage).await,
         }
