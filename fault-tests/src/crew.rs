@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::books::Books;
+use crate::ledger;
 
 /// How often processes are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -47,7 +48,7 @@ pub(crate) struct Crew {
     pub(crate) crashes: u32,
     /// What should not have happened.
     pub(crate) problems: Vec<String>,
-    /// The most memory that a process had, in KiB.
+    /// How the processes were, once a second or less often.
     pub(crate) samples: Vec<Sample>,
     sampled: Instant,
 }
@@ -58,6 +59,8 @@ pub(crate) struct Sample {
     pub(crate) role: Role,
     pub(crate) name: String,
     pub(crate) life: u32,
+    /// Milliseconds since 1970.
+    pub(crate) at: u64,
     /// KiB.
     pub(crate) memory: u64,
     pub(crate) threads: u64,
@@ -290,6 +293,7 @@ impl Member {
             role: self.role,
             name: self.name.clone(),
             life: self.life,
+            at: ledger::now(),
             memory: number("VmRSS:")?,
             threads: number("Threads:")?,
             files: fs::read_dir(folder.join("fd")).ok()?.count() as u64,

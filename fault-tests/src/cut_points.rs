@@ -205,11 +205,12 @@ fn new_queue() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::Pace;
     use crate::target::Backend;
 
     /// Some of the cut points; `cargo xtask faults` takes them all.
     async fn sample(backend: Backend) {
-        let target = Target::start(backend).await.expect("a broker");
+        let target = Target::start(backend, Pace::Steady).await.expect("a broker");
         for (how, each) in [(How::Ended, 5), (How::Frozen, 13)] {
             let findings = run(&target, how, each).await.expect("lives");
             assert!(findings.problems.is_empty(), "{:?}", findings.problems);

@@ -8,6 +8,7 @@ use clap::ValueEnum as _;
 
 use crate::cut_points::How;
 use crate::fault::Fault;
+use crate::pace::Pace;
 use crate::plan::{Plan, Schedule};
 use crate::report::{Report, Row};
 use crate::target::{Backend, Target};
@@ -27,6 +28,9 @@ pub(crate) struct Args {
     /// Instead of each fault alone, all mixed for so many minutes
     #[arg(long)]
     minutes: Option<f64>,
+    /// Each fault once, in as little time as will do; the report stays as it is
+    #[arg(long, conflicts_with_all = ["trial", "minutes", "times", "report"])]
+    brief: bool,
     /// How often each fault happens
     #[arg(long, default_value_t = 3)]
     times: usize,
@@ -36,7 +40,7 @@ pub(crate) struct Args {
     /// The report, whose rows of other runs are kept
     #[arg(long, default_value = "docs/reliability.md")]
     report: PathBuf,
-    /// Keeps ledgers and logs in this folder
+    /// Keeps ledgers, logs and samples of the processes in this folder
     #[arg(long)]
     keep: Option<PathBuf>,
 }
@@ -61,6 +65,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
     let mut report = Report::load(&args.report)?;
     let backends = if args.backend.is_empty() { Backend::value_variants() } else { &args.backend };
+    let pace = if args.brief { Pace::Brief } else { Pace::Steady };
     let mut broken = 0;
     for backend in backends {
         let plans = plans(args, *backend);
@@ -68,15 +73,19 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             continue;
         }
         println!("==> {}: starting the broker", backend.name());
-        let mut target = Target::start(*backend).await?;
+        let mut target = Target::start(*backend, pace).await?;
         let version = version(&target).await?;
+        let mut is_spoilt = false;
         for plan in plans {
+            if is_spoilt {
+                drop(target);
+                target = Target::start(*backend, pace).await?;
+            }
             let row = one(&target, &version, &plan, dir, seed).await?;
             broken += usize::from(!row.is_as_promised());
-            report.put(row)?;
-            if plan.leaves_delays_behind() {
-                drop(target);
-                target = Target::start(*backend).await?;
+            is_spoilt = plan.leaves_delays_behind();
+            if !args.brief {
+                report.put(row)?;
             }
         }
     }
@@ -93,6 +102,9 @@ fn plans(args: &Args, backend: Backend) -> Vec<Plan> {
     }
     let all = args.fault.is_empty() && args.trial.is_empty();
     let faults: &[Fault] = if all { Fault::all() } else { &args.fault };
+    if args.brief {
+        return Plan::brief(backend, faults);
+    }
     let mut plans: Vec<_> = faults.iter().filter(|f| f.fits(backend)).map(|f| Plan::single(*f, args.times)).collect();
     // Without a broker that counts, nothing ends a message that ends every worker.
     if (all || args.trial.contains(&Trial::Poison)) && backend.counts_deliveries() {

@@ -6,6 +6,7 @@
 
 mod cut_points;
 mod director;
+mod pace;
 mod plan;
 mod report;
 mod trial;

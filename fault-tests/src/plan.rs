@@ -25,6 +25,8 @@ pub(crate) struct Plan {
 pub(crate) enum Schedule {
     /// This one, so many times.
     Times(Fault, usize),
+    /// Each of these once, in this order.
+    Each(Vec<Fault>),
     /// Any of these, drawn by lot, for this long.
     Mixed(Vec<Fault>, Duration),
     /// This one, until everything is handled.
@@ -60,8 +62,11 @@ pub(crate) struct Workers {
 
 const SOME: Publishers =
     Publishers { processes: 2, tasks: 10, rate: 300, count: None, mix: Mix { twice: 8, hopeless: 2, poison: None } };
+/// Not too many for a machine that does other things too.
+const FEWER: Publishers = Publishers { tasks: 5, rate: 100, mix: Mix { twice: 10, hopeless: 5, poison: None }, ..SOME };
 const FEW: Workers = Workers { processes: 3, concurrency: 10, work: 30, crash_limit: 20 };
 const CALM: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(4));
+const SHORT: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(500));
 
 impl Plan {
     /// One fault, a few times, and all that it does to a busy queue.
@@ -70,9 +75,28 @@ impl Plan {
         Self { name: fault.name(), faults, publishers: SOME, workers: FEW, calm: CALM }
     }
 
+    /// All of these faults that this backend can have, once each, in quick succession. Those that delete a queue come in a trial of
+    /// their own: what is lost with it could not be told from what must not be.
+    pub(crate) fn brief(backend: Backend, faults: &[Fault]) -> Vec<Self> {
+        let (deleting, others): (Vec<_>, Vec<_>) = faults.iter().filter(|f| f.fits(backend)).partition(|f| f.deletes());
+        let plan = |name: &str, faults: Vec<Fault>| Self {
+            name: name.to_owned(),
+            faults: Schedule::Each(faults),
+            publishers: FEWER,
+            workers: FEW,
+            calm: SHORT,
+        };
+        let plans = [plan("each once", others), plan("each deletion once", deleting)];
+        plans.into_iter().filter(|plan| !matches!(&plan.faults, Schedule::Each(faults) if faults.is_empty())).collect()
+    }
+
     /// Whether messages for a queue that is gone may be left in delay queues, where they hold up those of the next trial.
     pub(crate) fn leaves_delays_behind(&self) -> bool {
-        matches!(self.faults, Schedule::Times(Fault::QueueDelete, _))
+        match &self.faults {
+            Schedule::Times(fault, _) => *fault == Fault::QueueDelete,
+            Schedule::Each(faults) => faults.contains(&Fault::QueueDelete),
+            _ => false,
+        }
     }
 
     /// All faults that this backend can have, in any order, for so long. Those that delete a queue are left out: what is
@@ -125,5 +149,31 @@ impl Plan {
             workers: FEW,
             calm: CALM,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(plan: &Plan) -> &[Fault] {
+        let Schedule::Each(faults) = &plan.faults else { panic!("{plan:?}") };
+        faults
+    }
+
+    #[test]
+    fn what_deletes_a_queue_hides_no_other_loss() {
+        let [others, deleting] = &Plan::brief(Backend::AmqpQuorum, Fault::all())[..] else { panic!("not two trials") };
+        assert_eq!(faults(deleting), [Fault::QueueDelete, Fault::DeadDelete]);
+        assert!(!faults(others).iter().any(|fault| fault.deletes()));
+        let fitting = Fault::all().iter().filter(|fault| fault.fits(Backend::AmqpQuorum)).count();
+        assert_eq!(faults(others).len() + 2, fitting);
+        assert!(deleting.leaves_delays_behind() && !others.leaves_delays_behind());
+    }
+
+    #[test]
+    fn what_does_not_fit_makes_no_trial() {
+        assert_eq!(Plan::brief(Backend::Redis, &[Fault::NodeKill]).len(), 0);
+        assert_eq!(Plan::brief(Backend::Redis, &[Fault::NodeKill, Fault::Cut]).len(), 1);
     }
 }

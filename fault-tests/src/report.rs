@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::crew::{Role, Sample};
+use crate::fault::Fault;
 use crate::plan::{Plan, Schedule};
 use crate::target::Backend;
 use crate::trial::Findings;
@@ -153,7 +154,8 @@ impl Row {
 /// Why messages may be lost, where they may.
 fn not_promised(backend: Backend, plan: &Plan) -> Option<&'static str> {
     let fails_over = match &plan.faults {
-        Schedule::Times(fault, _) | Schedule::UntilHandled(fault) => *fault == crate::fault::Fault::Failover,
+        Schedule::Times(fault, _) | Schedule::UntilHandled(fault) => *fault == Fault::Failover,
+        Schedule::Each(faults) => faults.contains(&Fault::Failover),
         Schedule::Mixed(..) => true,
         Schedule::None | Schedule::CutPoints(_) => false,
     };
@@ -174,7 +176,7 @@ fn resources(samples: &[Sample]) -> String {
         let late = most(|life| median(&life[life.len() * 3 / 4..], |sample| sample.memory));
         let threads = most(|life| life.iter().map(|sample| sample.threads).max());
         let files = most(|life| life.iter().map(|sample| sample.files).max());
-        let logged = most(|life| life.windows(2).map(|two| two[1].log_lines.saturating_sub(two[0].log_lines)).max());
+        let logged = most(|life| life.windows(2).map(|two| lines_a_second(two[0], two[1])).max());
         format!(
             "{name}: memory {} → {} MiB, threads ≤ {threads}, files ≤ {files}, log ≤ {logged} lines/s",
             early >> 10,
@@ -182,6 +184,12 @@ fn resources(samples: &[Sample]) -> String {
         )
     });
     parts.join("; ")
+}
+
+/// On a busy machine, samples are further apart than a second.
+fn lines_a_second(first: &Sample, second: &Sample) -> u64 {
+    let lines = second.log_lines.saturating_sub(first.log_lines);
+    (lines * 1000).div_ceil(second.at.saturating_sub(first.at).max(1))
 }
 
 /// The samples of each process.
@@ -212,6 +220,22 @@ mod tests {
         cells[2] = fault.to_owned();
         cells[LOST] = lost.to_owned();
         Row { cells, as_promised: true }
+    }
+
+    #[test]
+    fn lines_are_counted_over_the_time_that_they_took() {
+        let sample = |at, log_lines| Sample {
+            role: Role::Worker,
+            name: "w0".to_owned(),
+            life: 0,
+            at,
+            memory: 0,
+            threads: 0,
+            files: 0,
+            log_lines,
+        };
+        assert_eq!(lines_a_second(&sample(1000, 5), &sample(2000, 25)), 20);
+        assert_eq!(lines_a_second(&sample(1000, 5), &sample(11_000, 25)), 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use swarrot_conformance::proxy::Proxy;
 use tokio::task::block_in_place;
 
 use crate::load::Keeping;
+use crate::pace::Pace;
 
 /// A backend, and how its broker is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,6 +68,7 @@ impl Backend {
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) backend: Backend,
+    pub(crate) pace: Pace,
     pub(crate) servers: Servers,
     pub(crate) proxies: Vec<Proxy>,
 }
@@ -80,25 +82,26 @@ pub(crate) enum Servers {
 }
 
 impl Target {
-    pub(crate) async fn start(backend: Backend) -> Result<Self> {
-        let servers = block_in_place(|| Servers::start(backend)).context("cannot start the broker")?;
+    pub(crate) async fn start(backend: Backend, pace: Pace) -> Result<Self> {
+        let servers = block_in_place(|| Servers::start(backend, pace)).context("cannot start the broker")?;
         let mut proxies = Vec::new();
         if backend.has_proxy() {
             for addr in servers.addrs() {
                 proxies.push(Proxy::start(addr).await.context("cannot start a proxy")?);
             }
         }
-        Ok(Self { backend, servers, proxies })
+        Ok(Self { backend, pace, servers, proxies })
     }
 
     /// The URL for publishers and workers.
     pub(crate) fn url(&self) -> String {
         let hosts: Vec<_> = self.proxies.iter().map(|proxy| proxy.addr().to_string()).collect();
+        // A dead connection is to be noticed within one fault.
+        let (heartbeat, timeout) = (self.pace.heartbeat(), self.pace.timeout());
         match &self.servers {
-            // A dead connection is to be noticed within one fault.
-            Servers::RabbitMq(_) | Servers::Cluster(_) => format!("amqp://{}/?heartbeat=3", hosts.join(",")),
-            Servers::Redis(_) => format!("redis://{}/0?lease=3s&timeout=3s", hosts.join(",")),
-            Servers::Sentinel(group) => format!("{}&lease=3s&timeout=3s", group.url()),
+            Servers::RabbitMq(_) | Servers::Cluster(_) => format!("amqp://{}/?heartbeat={heartbeat}", hosts.join(",")),
+            Servers::Redis(_) => format!("redis://{}/0?lease=3s&timeout={timeout}s", hosts.join(",")),
+            Servers::Sentinel(group) => format!("{}&lease=3s&timeout={timeout}s", group.url()),
         }
     }
 
@@ -114,16 +117,23 @@ impl Target {
 }
 
 impl Servers {
-    fn start(backend: Backend) -> Result<Self> {
+    fn start(backend: Backend, pace: Pace) -> Result<Self> {
         let always = Start::new().config("appendfsync always");
+        let mut rabbitmq = Start::new();
+        if let Some(time) = pace.passing_on() {
+            let name = "dead_letter_worker_publisher_confirm_timeout";
+            rabbitmq = rabbitmq.advanced(format!("{{rabbit, [{{{name}, {}}}]}}", time.as_millis()));
+        }
         Ok(match backend {
-            Backend::AmqpClassic | Backend::AmqpQuorum => Self::RabbitMq(RabbitMq::start(&Start::new())?),
-            Backend::AmqpCluster => Self::Cluster(RabbitMqCluster::start(&Start::new())?),
+            Backend::AmqpClassic | Backend::AmqpQuorum => Self::RabbitMq(RabbitMq::start(&rabbitmq)?),
+            Backend::AmqpCluster => Self::Cluster(RabbitMqCluster::start(&rabbitmq)?),
             Backend::Redis => Self::Redis(Redis::start(&always)?),
             Backend::RedisEverysec => Self::Redis(Redis::start(&Start::new().config("appendfsync everysec"))?),
             Backend::RedisSentinel => {
                 // A master that comes back before the sentinel has found out would confirm what it then throws away.
-                Self::Sentinel(RedisSentinel::start(&always.config("min-replicas-to-write 1"))?)
+                let group = RedisSentinel::start(&always.config("min-replicas-to-write 1"))?;
+                group.bear_load()?;
+                Self::Sentinel(group)
             }
         })
     }

@@ -22,9 +22,6 @@ use crate::target::{Backend, Target};
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long nothing has to happen, once a queue was deleted, before it is believed that nothing will.
 const QUIET: Duration = Duration::from_secs(10);
-/// The same for RabbitMQ where a queue or its leader is gone: it tries for three minutes to pass delayed messages on to it before it
-/// looks for the new one.
-const QUIET_WITH_DELAYS: Duration = Duration::from_secs(220);
 /// How long processes may take to end.
 const END: Duration = Duration::from_secs(200);
 /// How many messages are handled before the first fault.
@@ -82,9 +79,9 @@ pub(crate) async fn run(target: &Target, plan: &Plan, dir: &Path, rng: &mut fast
         crew.await_publishers(END).await?;
     }
     let patience = match (target.backend, deleted.is_empty()) {
-        (Backend::AmqpCluster, _) => QUIET_WITH_DELAYS,
+        (Backend::AmqpCluster, _) => target.pace.quiet_with_delays(),
         (_, true) => SILENCE,
-        (backend, false) if backend.is_amqp() => QUIET_WITH_DELAYS,
+        (backend, false) if backend.is_amqp() => target.pace.quiet_with_delays(),
         (_, false) => QUIET,
     };
     settle(&mut crew, patience).await?;
@@ -94,6 +91,7 @@ pub(crate) async fn run(target: &Target, plan: &Plan, dir: &Path, rng: &mut fast
     }
     crew.end_workers(END).await?;
     let leftovers = drain(&target.direct_url(), &queue).await?;
+    std::fs::write(dir.join("samples.csv"), table(&crew.samples)).context("cannot write samples")?;
     let account = Account::of(&crew.books, &leftovers, &deleted);
     Ok(Findings {
         account,
@@ -146,6 +144,7 @@ async fn strike(stage: &mut Stage<'_>, plan: &Plan, calms: &mut Vec<Calm>) -> Re
     loop {
         let fault = match &plan.faults {
             Schedule::Times(fault, times) if stage.struck < *times => *fault,
+            Schedule::Each(faults) if stage.struck < faults.len() => faults[stage.struck],
             Schedule::Mixed(faults, time) if begun.elapsed() < *time => faults[stage.rng.usize(0..faults.len())],
             Schedule::UntilHandled(fault) if stage.crew.is_publishing() || stage.crew.books.outstanding() > 0 => *fault,
             _ => return Ok(()),
@@ -240,6 +239,16 @@ async fn empty(broker: &Arc<dyn Broker>, queue: &str) -> Result<HashMap<String, 
     }
     provider.close().await?;
     Ok(found)
+}
+
+/// How the processes were, for whoever wants to see it drawn.
+fn table(samples: &[Sample]) -> String {
+    let line = |s: &Sample| {
+        let Sample { name, life, at, memory, threads, files, log_lines, .. } = s;
+        format!("{name}.{life},{at},{memory},{threads},{files},{log_lines}\n")
+    };
+    let head = "process,milliseconds,kibibytes,threads,files,lines logged\n".to_owned();
+    samples.iter().fold(head, |text, sample| text + &line(sample))
 }
 
 /// The longest time between two of these moments, or without any, within one of these times.

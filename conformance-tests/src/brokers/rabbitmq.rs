@@ -49,7 +49,7 @@ impl RabbitMq {
         let (node, ports) = Node::lease(home.dir())?;
         let broker = Self { home, node, programs, server, mapper, turn: Mutex::new(()), _ports: ports };
         broker.node.save(broker.dir())?;
-        broker.node.configure(broker.dir(), &start.config)?;
+        broker.node.configure(broker.dir(), start)?;
         broker.up()?;
         Ok(broker)
     }
@@ -63,7 +63,7 @@ impl RabbitMq {
         let (server, mapper) = (Daemon::new(home.dir(), "rabbitmq"), Daemon::new(&mapper.dir, "epmd"));
         let broker = Self { home, node, programs, server, mapper, turn: Mutex::new(()), _ports: ports };
         broker.node.save(broker.dir())?;
-        broker.node.configure(broker.dir(), &start.config)?;
+        broker.node.configure(broker.dir(), start)?;
         Ok(broker)
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::BrokerError;
 use super::ports::Port;
+use super::start::Start;
 use super::state::State;
 
 /// The name of the state file.
@@ -75,13 +76,15 @@ impl Node {
     }
 
     /// Writes the configuration files.
-    pub(super) fn configure(self, dir: &Path, more: &[String]) -> Result<(), BrokerError> {
+    pub(super) fn configure(self, dir: &Path, start: &Start) -> Result<(), BrokerError> {
         let config = format!(
             "loopback_users = none\nlisteners.tcp.default = 127.0.0.1:{}\ndisk_free_limit.absolute = 1MB\n{}\n",
             self.amqp,
-            more.join("\n"),
+            start.config.join("\n"),
         );
+        let advanced = format!("[{}].\n", start.advanced.join(", "));
         fs::write(dir.join("rabbitmq.conf"), config)
+            .and_then(|()| fs::write(dir.join("advanced.config"), advanced))
             .and_then(|()| fs::write(dir.join("enabled_plugins"), "[].\n"))
             .map_err(BrokerError::io("write the configuration of RabbitMQ"))
     }

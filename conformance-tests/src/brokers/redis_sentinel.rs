@@ -73,6 +73,22 @@ impl RedisSentinel {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()))
     }
 
+    /// Makes the sentinel fit for a busy machine, where a master may be silent for a while, and a sentinel that distrusts its clock does
+    /// nothing for half a minute each time: it is slower to call a master dead, and quicker in all else.
+    ///
+    /// # Errors
+    /// If it does not answer, or does not know the commands, as before Redis 7.0.
+    pub fn bear_load(&self) -> Result<(), BrokerError> {
+        let periods = ["INFO-PERIOD", "1000", "PUBLISH-PERIOD", "500", "PING-PERIOD", "250", "TILT-PERIOD", "5000"];
+        let debug = ["SENTINEL", "DEBUG"].into_iter().chain(periods).collect::<Vec<_>>();
+        Client::connect(self.addr())
+            .and_then(|mut sentinel| {
+                sentinel.ok(&debug)?;
+                sentinel.ok(&["SENTINEL", "SET", MASTER, "down-after-milliseconds", "3000"])
+            })
+            .map_err(BrokerError::io("set up a sentinel"))
+    }
+
     /// The server that was the master first, and the one that was its replica.
     pub fn servers(&self) -> &[Redis; 2] {
         &self.servers

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 pub struct Start {
     pub(super) dir: Option<PathBuf>,
     pub(super) config: Vec<String>,
+    pub(super) advanced: Vec<String>,
 }
 
 impl Start {
@@ -25,6 +26,12 @@ impl Start {
     /// Adds a line to its configuration, in the broker's own syntax.
     pub fn config(mut self, line: impl Into<String>) -> Self {
         self.config.push(line.into());
+        self
+    }
+
+    /// Adds an Erlang term to RabbitMQ's `advanced.config`, such as `{rabbit, [{name, 1}]}`; other brokers have no such file.
+    pub fn advanced(mut self, term: impl Into<String>) -> Self {
+        self.advanced.push(term.into());
         self
     }
 }

@@ -11,7 +11,7 @@ use super::Stage;
 use super::server::ask;
 use crate::target::Servers;
 
-/// A busy sentinel stops thinking for half a minute at a time.
+/// For each step of a failover, on a busy machine.
 const FAILOVER: Duration = Duration::from_secs(150);
 
 pub(super) async fn kill(stage: &mut Stage<'_>) -> Result<()> {
@@ -33,7 +33,7 @@ pub(super) async fn kill_next_node(stage: &mut Stage<'_>) -> Result<()> {
     let Servers::Cluster(cluster) = &stage.target.servers else { bail!("there is no cluster") };
     let node = &cluster.nodes()[stage.struck % cluster.nodes().len()];
     block_in_place(|| node.kill())?;
-    stage.crew.pass(Duration::from_secs(3)).await?;
+    stage.crew.pass(stage.target.pace.node_down()).await?;
     stage.meanwhile(|| node.restart())
 }
 
@@ -80,8 +80,8 @@ async fn role(server: &Redis) -> Result<String> {
 }
 
 impl Stage<'_> {
-    /// Starts a broker, while the processes are looked after.
-    fn meanwhile(&mut self, start: impl FnOnce() -> Result<(), BrokerError> + Send) -> Result<()> {
+    /// Does something with a broker, such as starting it, while the processes are looked after.
+    pub(super) fn meanwhile(&mut self, start: impl FnOnce() -> Result<(), BrokerError> + Send) -> Result<()> {
         let crew = &mut *self.crew;
         let (done, mut over) = tokio::sync::oneshot::channel();
         std::thread::scope(|scope| {

@@ -24,9 +24,9 @@ pub(crate) enum Fault {
     Cut,
     /// All connections are cut somewhere within a frame or reply, in either direction
     CutHalf,
-    /// Connections stay open, but nothing passes for ten seconds
+    /// Connections stay open, but nothing passes for a while
     Freeze,
-    /// What passes takes 50 ms longer, and at most 64 KiB a second pass, for ten seconds
+    /// What passes takes 50 ms longer, and at most 64 KiB a second pass, for a while
     Slow,
     /// A worker dies by `kill -9` with messages in its hands
     WorkerKill,
@@ -34,15 +34,15 @@ pub(crate) enum Fault {
     WorkerStop,
     /// The operator closes all connections
     CloseConnections,
-    /// The broker runs out of memory for ten seconds
+    /// The broker runs out of memory for a while
     MemoryAlarm,
     /// The operator deletes the queue; workers make it again
     QueueDelete,
-    /// The operator deletes the dead-letter queue, and makes it again after eight seconds
+    /// The operator deletes the dead-letter queue, and makes it again after a while
     DeadDelete,
-    /// The dead-letter queue is full and refuses what is parked, for eight seconds
+    /// The dead-letter queue is full and refuses what is parked, for a while
     DeadFull,
-    /// The server answers nobody for four seconds (`CLIENT PAUSE`)
+    /// The server answers nobody for a while (`CLIENT PAUSE`)
     ClientPause,
     /// The server forgets its scripts (`SCRIPT FLUSH`)
     ScriptFlush,
@@ -94,7 +94,7 @@ impl Fault {
             Self::MemoryAlarm => server::run_out_of_memory(stage).await,
             Self::QueueDelete => server::delete_queue(stage).await,
             Self::DeadDelete => server::delete_dead_letters(stage).await,
-            Self::DeadFull => server::fill_dead_letters(stage).await,
+            Self::DeadFull => server::fill_dead_letters(stage),
             Self::ClientPause => server::pause(stage).await,
             Self::ScriptFlush => server::flush_scripts(stage).await,
         }

@@ -7,8 +7,6 @@ use swarrot_conformance::proxy::Direction;
 
 use super::Stage;
 
-/// Longer than a dead connection takes to be noticed.
-const LONG: Duration = Duration::from_secs(10);
 const WAYS: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 /// How long to wait for as many bytes as a cut needs.
 const CUT_WAIT: Duration = Duration::from_secs(5);
@@ -47,7 +45,7 @@ pub(super) async fn freeze(stage: &mut Stage<'_>) -> Result<()> {
             proxy.freeze(*way);
         }
     }
-    stage.crew.pass(LONG).await?;
+    stage.crew.pass(stage.target.pace.silent()).await?;
     stage.target.proxies.iter().for_each(swarrot_conformance::proxy::Proxy::thaw);
     Ok(())
 }
@@ -57,7 +55,7 @@ pub(super) async fn slow(stage: &mut Stage<'_>) -> Result<()> {
         proxy.delay(Duration::from_millis(50));
         proxy.throttle(Some(64 << 10));
     }
-    stage.crew.pass(LONG).await?;
+    stage.crew.pass(stage.target.pace.in_need()).await?;
     for proxy in &stage.target.proxies {
         proxy.delay(Duration::ZERO);
         proxy.throttle(None);

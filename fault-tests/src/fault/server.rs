@@ -13,25 +13,22 @@ use crate::ledger;
 use crate::load::topology;
 use crate::target::{Servers, Target};
 
-const IN_NEED: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_secs(4);
-const NO_PARKING: Duration = Duration::from_secs(8);
-
 pub(super) fn close_connections(stage: &Stage<'_>) -> Result<()> {
     block_in_place(|| rabbitmq(stage.target)?.ctl(&["close_all_connections", "a fault"]).map(drop).map_err(Into::into))
 }
 
 pub(super) async fn run_out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
     if stage.target.backend.is_amqp() {
-        block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(true).map_err(anyhow::Error::from))?;
-        stage.crew.pass(IN_NEED).await?;
-        return block_in_place(|| rabbitmq(stage.target)?.set_memory_alarm(false).map_err(Into::into));
+        let set = |mark: &str, alarms: &str| {
+            format!("vm_memory_monitor:set_vm_memory_high_watermark({mark}), {alarms} = rabbit_alarm:get_alarms()")
+        };
+        return for_a_while(stage, &set("0.0", "[_ | _]"), &set("0.4", "[]"), stage.target.pace.in_need());
     }
     let servers = redis_servers(stage.target)?;
     for server in servers {
         ask::<()>(&server.url(), "CONFIG SET maxmemory 1mb").await?;
     }
-    stage.crew.pass(IN_NEED).await?;
+    stage.crew.pass(stage.target.pace.in_need()).await?;
     for server in servers {
         ask::<()>(&server.url(), "CONFIG SET maxmemory 0").await?;
     }
@@ -52,31 +49,36 @@ pub(super) async fn delete_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
     let broker = swarrot::connect(&stage.target.direct_url()).await?;
     broker.delete(&dead_letter_queue(stage.queue)).await?;
     stage.deleted.push(ledger::now());
-    stage.crew.pass(NO_PARKING).await?;
+    stage.crew.pass(stage.target.pace.no_parking()).await?;
     broker.declare(&topology(stage.queue, stage.target.backend.keeping())).await?;
     broker.close().await?;
     Ok(())
 }
 
-pub(super) async fn fill_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
-    let pattern = format!("^{}$", dead_letter_queue(stage.queue).replace('.', "\\."));
-    let target = stage.target;
+pub(super) fn fill_dead_letters(stage: &mut Stage<'_>) -> Result<()> {
     let limit = |messages: u32| {
-        let policy = format!(r#"{{"max-length":{messages},"overflow":"reject-publish"}}"#);
-        let words = ["set_policy", "full", &pattern, &policy, "--apply-to", "queues"];
-        block_in_place(|| rabbitmq(target)?.ctl(&words).map(drop).map_err(anyhow::Error::from))
+        let policy = format!(r#"{{\"max-length\":{messages},\"overflow\":\"reject-publish\"}}"#);
+        // Only this queue's name ends like that.
+        let words = ["/", "full", r"\\.dead$", &policy].map(|word| format!("<<\"{word}\">>")).join(", ");
+        format!("ok = rabbit_policy:parse_set({words}, 0, <<\"queues\">>, <<\"a fault\">>)")
     };
-    limit(1)?;
-    stage.crew.pass(NO_PARKING).await?;
     // To clear it would not do: a quorum queue without any limit does not tell publishers that it takes messages again.
-    limit(10_000_000)
+    for_a_while(stage, &limit(1), &limit(10_000_000), stage.target.pace.no_parking())
+}
+
+/// Has RabbitMQ do one thing, and another after this time: in one call, as each takes its time.
+fn for_a_while(stage: &mut Stage<'_>, first: &str, then: &str, time: Duration) -> Result<()> {
+    let node = rabbitmq(stage.target)?;
+    let code = format!("{first}, timer:sleep({}), {then}.", time.as_millis());
+    stage.meanwhile(|| node.ctl(&["eval", &code]).map(drop))
 }
 
 pub(super) async fn pause(stage: &mut Stage<'_>) -> Result<()> {
+    let pause = stage.target.pace.paused();
     for server in redis_servers(stage.target)? {
-        ask::<()>(&server.url(), &format!("CLIENT PAUSE {} ALL", PAUSE.as_millis())).await?;
+        ask::<()>(&server.url(), &format!("CLIENT PAUSE {} ALL", pause.as_millis())).await?;
     }
-    stage.crew.pass(PAUSE).await
+    stage.crew.pass(pause).await
 }
 
 pub(super) async fn flush_scripts(stage: &mut Stage<'_>) -> Result<()> {
