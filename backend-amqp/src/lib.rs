@@ -24,4 +24,7 @@ mod topology;
 mod convert;
 mod error;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 pub use self::broker::AmqpBroker;

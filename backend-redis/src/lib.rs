@@ -39,5 +39,8 @@ mod topology;
 mod convert;
 mod error;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 pub use self::broker::RedisBroker;
 pub use self::dedup::RedisDedupStore;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::install::succeeds;
 use crate::steps::{say, seconds, step};
 use crate::workspace::cargo;
 use crate::{test, tidy, workspace};
@@ -27,11 +28,13 @@ enum Step {
     Features,
     /// Conventions
     Tidy,
+    /// Licences and sources of dependencies
+    Deny,
     /// All tests
     Test,
 }
 
-const STEPS: [Step; 6] = [Step::Fmt, Step::Clippy, Step::Docs, Step::Features, Step::Tidy, Step::Test];
+const STEPS: [Step; 7] = [Step::Fmt, Step::Clippy, Step::Docs, Step::Features, Step::Tidy, Step::Deny, Step::Test];
 
 /// Does all steps, the quick ones first.
 ///
@@ -57,6 +60,7 @@ impl Step {
             Self::Docs => step(self.name(), cargo(&DOC)?.env("RUSTDOCFLAGS", "-Dwarnings")),
             Self::Features => features(),
             Self::Tidy => tidy::run(&tidy::Args::check()),
+            Self::Deny => deny(),
             Self::Test => test::run(&test::Args::default()),
         }
     }
@@ -68,6 +72,7 @@ impl Step {
             Self::Docs => "docs",
             Self::Features => "features",
             Self::Tidy => "tidy",
+            Self::Deny => "deny",
             Self::Test => "test",
         }
     }
@@ -92,4 +97,14 @@ fn features() -> Result<()> {
 fn check_alone(what: &str, package: &str, features: &[&str]) -> Result<()> {
     let mut clippy = cargo(&["clippy", "-q", "-p", package, "--no-default-features"])?;
     step(what, clippy.args(features).args(["--", "-D", "warnings"]))
+}
+
+/// What `deny.toml` says, but for advisories: those come from a server that is not asked while a change is tested, and change by
+/// themselves. `cargo deny check` asks it.
+fn deny() -> Result<()> {
+    if !succeeds(&mut cargo(&["deny", "--version"])?) {
+        // A debug build takes a third of the time, and there is little to check.
+        step("install cargo-deny", &mut cargo(&["install", "-q", "--locked", "--debug", "cargo-deny"])?)?;
+    }
+    step("deny", &mut cargo(&["deny", "--log-level", "warn", "check", "bans", "licenses", "sources"])?)
 }

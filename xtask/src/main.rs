@@ -1,8 +1,9 @@
-//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `tidy`.
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `fuzz`, `tidy`.
 
 mod brokers;
 mod ci;
 mod faults;
+mod fuzz;
 mod pictures;
 mod test;
 mod tidy;
@@ -37,6 +38,8 @@ enum Command {
     Brokers(brokers::Command),
     /// Breaks brokers, connections and processes, and counts what becomes of every message
     Faults(faults::Args),
+    /// Feeds strange input to all that decodes what strangers send
+    Fuzz(fuzz::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
     /// Draws the README's pictures anew, from what the command prints
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Brokers(command) => brokers::run(&command),
         Command::Faults(args) => faults::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Pictures => pictures::run(),
         Command::Tidy(args) => tidy::run(&args),

@@ -14,7 +14,7 @@ const CONTENT_HEADER: u8 = 2;
 /// Bodies go through as they come. A frame that may need mending is held until it is whole: at most what client and
 /// server have agreed on as the largest frame.
 #[derive(Debug, Default)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     bytes: Vec<u8>,
     /// How many of them were given on.
     given: usize,
@@ -26,12 +26,12 @@ pub(super) struct Guard {
 
 impl Guard {
     /// What is ready to be given on.
-    pub(super) fn ready(&self) -> &[u8] {
+    pub(crate) fn ready(&self) -> &[u8] {
         &self.bytes[self.given..self.ready]
     }
 
     /// Notes that so much of what was ready was taken.
-    pub(super) fn take(&mut self, length: usize) {
+    pub(crate) fn take(&mut self, length: usize) {
         self.given += length;
         if self.given == self.bytes.len() {
             self.bytes.clear();
@@ -40,7 +40,7 @@ impl Guard {
     }
 
     /// The next bytes from the server.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         if self.given > 0 {
             self.bytes.drain(..self.given);
             self.ready -= self.given;

@@ -18,6 +18,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 
 pub(crate) use self::backoff::Backoff;
+#[cfg(fuzzing)]
+pub(crate) use self::guard::Guard;
 pub(crate) use self::server::Server;
 use self::transport::{Kit, Line};
 use crate::config::{Config, FRAME_MAX};
