@@ -1,5 +1,6 @@
 //! Brokers, publishers and workers from a file.
 
+mod changes;
 mod connections;
 mod example;
 mod mistakes;

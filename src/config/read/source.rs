@@ -17,6 +17,8 @@ pub(in crate::config) struct Source {
     text: String,
     /// Where each line begins, in bytes.
     lines: Vec<usize>,
+    /// Where that is from which is told beside the text.
+    origins: Vec<String>,
 }
 
 /// What is known while a file is read.
@@ -95,10 +97,32 @@ impl Source {
     pub(in crate::config) fn new(file: Option<PathBuf>, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file, text, lines }
+        Self { file, text, lines, origins: Vec::new() }
+    }
+
+    /// Notes where what is told beside it is from.
+    pub(in crate::config) fn with_origins(mut self, origins: Vec<String>) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// The place of what is told beside the text, by the index of its origin: behind the end.
+    pub(in crate::config) fn beside(&self, index: usize) -> Range<usize> {
+        let at = self.text.len() + 1 + index;
+        at..at
+    }
+
+    /// Where that is from which has this place, if it is told beside the text.
+    pub(super) fn origin(&self, at: &Range<usize>) -> Option<&str> {
+        let index = at.start.checked_sub(self.text.len() + 1)?;
+        self.origins.get(index).map(String::as_str)
     }
 
     fn problem(&self, at: Range<usize>, message: String) -> Problem {
+        if let Some(origin) = self.origin(&at) {
+            let message = if message.starts_with(origin) { message } else { format!("{origin}: {message}") };
+            return Problem { file: None, line: 0, column: 0, message };
+        }
         let line = self.lines.partition_point(|start| *start <= at.start);
         let before = self.text.get(self.lines[line - 1]..at.start).unwrap_or_default();
         Problem { file: self.file.clone(), line, column: before.chars().count() + 1, message }
