@@ -51,6 +51,8 @@ fn plan_apply_verify(place: &Place) {
     place.ready(&queue, 1);
     let text = place.run(&["topology", "plan", &file]).expect_code(0).out;
     assert!(text.contains("nothing to create") && text.contains(&queue), "{text}");
+    assert_eq!(text.contains("1 part cannot be seen"), !place.is_redis(), "{text}");
+    assert_eq!(verified["unknown"], u64::from(!place.is_redis()));
 }
 
 fn conflicts(place: &Place) {
