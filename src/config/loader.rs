@@ -14,7 +14,7 @@ use super::file::File;
 use super::gates::GateOptions;
 use super::layers::{LayerOptions, ORDER};
 use super::publisher_layers::PublisherLayerOptions;
-use super::read::{FromValue, Keys, Names, Reading, Source, Value, Variables};
+use super::read::{Format, FromValue, Keys, Names, Reading, Source, Value, Variables};
 use super::registry::Known;
 
 /// Reads configurations, with layers and variables of your own.
@@ -70,7 +70,7 @@ impl Loader {
         layers
     }
 
-    /// Reads a file.
+    /// Reads a file: YAML where its name ends in `.yaml` or `.yml` (feature `yaml`), otherwise TOML.
     ///
     /// # Errors
     /// If it cannot be read; otherwise all mistakes in it, each with its line and column.
@@ -79,21 +79,50 @@ impl Loader {
         let unreadable = |what: String| ConfigError::new(vec![Problem::of_file(path, what)]);
         let bytes = fs::read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8 text; save it as such".to_owned()))?;
-        self.read(Source::new(Some(path.to_owned()), &text)).0
+        self.read(Source::new(Some(path.to_owned()), Format::of(path), &text)).0
     }
 
-    /// Reads a text.
+    /// Reads a text in TOML.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.
     pub fn parse(&self, text: impl AsRef<str>) -> Result<Config, ConfigError> {
-        self.read(Source::new(None, text.as_ref())).0
+        self.read(Source::new(None, Format::Toml, text.as_ref())).0
+    }
+
+    /// Reads a text in YAML: tables and lists, numbers and texts mean what they would in TOML, and a key without a value is
+    /// an empty table.
+    ///
+    /// ```
+    /// let text = "
+    /// brokers:
+    ///   main: ${BROKER_URL:-memory://}
+    /// topology:
+    ///   main:
+    ///     queues:
+    ///       mails:
+    /// workers:
+    ///   mails:
+    ///     queue: mails
+    ///     layers:
+    ///       - { layer: timeout, limit: 1m }
+    /// ";
+    /// let config = swarrot::config::Loader::new().parse_yaml(text)?;
+    /// assert_eq!(config.queues("mails"), Some(vec!["mails"]));
+    /// # Ok::<(), swarrot::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All mistakes in it, each with its line and column; of YAML itself the first one.
+    #[cfg(feature = "yaml")]
+    pub fn parse_yaml(&self, text: impl AsRef<str>) -> Result<Config, ConfigError> {
+        self.read(Source::new(None, Format::Yaml, text.as_ref())).0
     }
 
     /// The keys that are there too, each as `Options.key` by the name of its options in the code.
     #[doc(hidden)]
     pub fn keys_in(&self, text: impl AsRef<str>) -> BTreeSet<String> {
-        self.read(Source::new(None, text.as_ref())).1
+        self.read(Source::new(None, Format::Toml, text.as_ref())).1
     }
 
     fn read(&self, source: Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {

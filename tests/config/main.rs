@@ -8,3 +8,5 @@ mod own;
 mod publishing;
 mod same_as_code;
 mod strange;
+#[cfg(feature = "yaml")]
+mod yaml;
