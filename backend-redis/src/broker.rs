@@ -81,7 +81,9 @@ impl RedisBroker {
     pub async fn connect(url: &BrokerUrl) -> Result<Self> {
         let config = Arc::new(Config::parse(url).map_err(|error| error.with_operation("connect"))?);
         let settle = Link::new(Arc::clone(&config));
-        let server = Server::ask(&settle, &config).await.map_err(|error| error.with_operation("connect"))?;
+        let server = Server::ask(&settle, &config)
+            .await
+            .map_err(|error| error.with_operation("connect").with_target(config.place()))?;
         for warning in &server.warnings {
             warn!(server = %url, warning);
         }

@@ -125,6 +125,15 @@ impl Config {
         can
     }
 
+    /// Where the URL says that the server is, or those who know it.
+    pub(crate) fn place(&self) -> String {
+        if let Mode::Unix(path) = &self.mode {
+            return path.clone();
+        }
+        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        hosts.join(",")
+    }
+
     /// Where one of the hosts is.
     pub(crate) fn address(&self, (host, port): &(String, u16)) -> ConnectionAddr {
         match &self.tls {
