@@ -119,6 +119,7 @@ impl Config {
         can.length_limit = true;
         can.lease = Some(lease);
         can.browse = true;
+        can.list = true;
         can.max_delay = Some(MAX_DELAY);
         can.dead_letter = true;
         can.network = true;

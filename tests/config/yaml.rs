@@ -1,5 +1,7 @@
 //! A file in YAML says what the same file in TOML says.
 
+use std::fmt::Write as _;
+
 use swarrot::config::{Config, Loader};
 use swarrot::topology::{ExchangeKind, QueueKind};
 
@@ -139,7 +141,7 @@ fn what_is_huge_or_deep_is_refused() {
     let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for n in 1..12 {
         let before = format!("*a{}, ", n - 1).repeat(10);
-        laughs.push_str(&format!("a{n}: &a{n} [{before}]\n"));
+        writeln!(laughs, "a{n}: &a{n} [{before}]").expect("a string takes all");
     }
     for (text, expected) in [(deep, "levels in each other"), (laughs, "aliases count for all that they repeat")] {
         let error = Loader::new().parse_yaml(&text).expect_err(expected).to_string();

@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn the_two_largest_units() {
-        let passed = |seconds| since(1_000_000_000 - seconds, 1_000_000_000);
+        let passed = |seconds: u64| since(1_000_000_000 - seconds, 1_000_000_000);
         for (seconds, expected) in [
             (0, "now"),
             (1, "1s ago"),
