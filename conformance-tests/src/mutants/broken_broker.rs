@@ -96,8 +96,9 @@ impl BrokerMutant for ListsSome {
     }
 
     async fn queues(&self) -> Result<Vec<String>> {
+        let suffix = swarrot_core::message::names::dead_letter_queue("");
         let mut names = self.0.queues().await?;
-        names.retain(|name| !name.ends_with(".dead"));
+        names.retain(|name| !name.ends_with(&suffix));
         Ok(names)
     }
 }
