@@ -62,6 +62,7 @@
 //! | `metrics` | no | the layer `Metrics`, and the worker's figures, through the facade `metrics` |
 //! | `fingers-crossed` | no | `FingersCrossed`: debug logs that come out only if a delivery fails |
 //! | `config` | no | `config`: brokers, publishers, workers and topology from a file, `swarrot.toml` |
+//! | `yaml` | no | the same from a file in YAML |
 
 #[cfg(feature = "config")]
 pub mod config;

@@ -192,6 +192,12 @@ impl Broker for AmqpBroker {
         Ok(stats)
     }
 
+    async fn queues(&self) -> Result<Vec<String>> {
+        let message = "AMQP does not tell which queues there are; name them, or see `rabbitmqctl list_queues`";
+        self.check_open()?;
+        Err(Error::new(ErrorKind::Unsupported, message).with_operation("list queues"))
+    }
+
     async fn peek(&self, queue: &str, _max: NonZeroUsize) -> Result<Vec<Message>> {
         let message = "AMQP cannot look at messages without taking them; receive and release them instead";
         Err(Error::new(ErrorKind::Unsupported, message).with_operation("peek").with_target(queue))

@@ -35,9 +35,10 @@ pub(crate) fn from_lapin(error: lapin::Error) -> Error {
         Lapin::MissingHeartbeatError => (ErrorKind::Connection, "the server fell silent".to_owned()),
         Lapin::ParsingError(_) => (ErrorKind::Connection, "the server sent what is not AMQP".to_owned()),
         // Certificates that do not fit do not mend themselves.
-        Lapin::IOError(io) if is_tls(io) => {
-            (ErrorKind::AccessRefused, "TLS failed; check the certificates and the host's name".to_owned())
-        }
+        Lapin::IOError(io) if is_tls(io) => (
+            ErrorKind::AccessRefused,
+            "TLS failed; check the certificates and the host's name, and that the port is one for TLS".to_owned(),
+        ),
         _ => (ErrorKind::Connection, "the connection is broken".to_owned()),
     };
     Error::new(kind, message).with_source(error)

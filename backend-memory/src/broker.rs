@@ -126,6 +126,10 @@ impl Broker for MemoryBroker {
         self.with("stats", |state| state.stats(queue, Instant::now()))
     }
 
+    async fn queues(&self) -> Result<Vec<String>> {
+        self.with("queues", |state| Ok(state.names()))
+    }
+
     async fn peek(&self, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {
         self.with("peek", |state| state.peek(queue, max, Instant::now()))
     }

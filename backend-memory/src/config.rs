@@ -51,6 +51,7 @@ impl Profile {
         can.length_limit = true;
         can.lease = self.lease();
         can.browse = true;
+        can.list = true;
         can.max_delay = Some(MAX_DELAY);
         can.dead_letter = true;
         can

@@ -81,7 +81,9 @@ impl RedisBroker {
     pub async fn connect(url: &BrokerUrl) -> Result<Self> {
         let config = Arc::new(Config::parse(url).map_err(|error| error.with_operation("connect"))?);
         let settle = Link::new(Arc::clone(&config));
-        let server = Server::ask(&settle, &config).await.map_err(|error| error.with_operation("connect"))?;
+        let server = Server::ask(&settle, &config)
+            .await
+            .map_err(|error| error.with_operation("connect").with_target(config.place()))?;
         for warning in &server.warnings {
             warn!(server = %url, warning);
         }
@@ -101,8 +103,8 @@ impl RedisBroker {
         })))
     }
 
-    /// What a broker of this lease can do on a server that writes an append-only file, without asking one. `None` is the lease
-    /// unless a URL says otherwise.
+    /// What a broker of this lease can do on one server that writes an append-only file, without asking one. `None` is the
+    /// lease unless a URL says otherwise. A cluster does not tell which queues there are.
     pub fn capabilities_with(lease: Option<Duration>) -> Capabilities {
         Config::capabilities(lease.unwrap_or(DEFAULT_LEASE), true)
     }
@@ -119,7 +121,10 @@ impl RedisBroker {
 impl Core {
     pub(crate) fn capabilities(&self) -> Capabilities {
         let durable = self.server.read().unwrap_or_else(PoisonError::into_inner).durable;
-        Config::capabilities(self.config.lease, durable)
+        let mut can = Config::capabilities(self.config.lease, durable);
+        // The nodes of a cluster would have to be asked one by one, while queues move between them.
+        can.list = self.config.mode != Mode::Cluster;
+        can
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
@@ -262,6 +267,10 @@ impl Broker for RedisBroker {
     async fn stats(&self, queue: &str) -> Result<QueueStats> {
         check_name(queue).named("stats", queue)?;
         inspect::stats(self.open()?, queue).await.named("stats", queue)
+    }
+
+    async fn queues(&self) -> Result<Vec<String>> {
+        inspect::queues(self.open()?).await.map_err(|error| error.with_operation("list queues"))
     }
 
     async fn peek(&self, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {

@@ -119,10 +119,20 @@ impl Config {
         can.length_limit = true;
         can.lease = Some(lease);
         can.browse = true;
+        can.list = true;
         can.max_delay = Some(MAX_DELAY);
         can.dead_letter = true;
         can.network = true;
         can
+    }
+
+    /// Where the URL says that the server is, or those who know it.
+    pub(crate) fn place(&self) -> String {
+        if let Mode::Unix(path) = &self.mode {
+            return path.clone();
+        }
+        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        hosts.join(",")
     }
 
     /// Where one of the hosts is.

@@ -75,9 +75,10 @@ pub(crate) fn from_redis(error: RedisError) -> Error {
 
 fn describe(error: &RedisError) -> (ErrorKind, &'static str) {
     match (error.code(), error.kind()) {
-        (Some("NOAUTH" | "WRONGPASS" | "NOPERM"), _) | (_, RedisKind::AuthenticationFailed) => {
-            (ErrorKind::AccessRefused, "the server refused user, password, or the right to run a command")
-        }
+        (Some("NOAUTH" | "WRONGPASS" | "NOPERM"), _) | (_, RedisKind::AuthenticationFailed) => (
+            ErrorKind::AccessRefused,
+            "the server refused user, password, or the right to run a command; correct them in the URL",
+        ),
         _ if is_forbidden_to_script(error) => {
             (ErrorKind::AccessRefused, "the server refused the right to run a command or to touch a key")
         }
@@ -100,13 +101,27 @@ fn describe(error: &RedisError) -> (ErrorKind, &'static str) {
         (Some("CROSSSLOT"), _) => {
             (ErrorKind::InvalidInput, "the server is a node of a cluster; use a redis+cluster:// URL")
         }
-        (_, RedisKind::Io) if error.is_timeout() => (ErrorKind::Timeout, "the server did not answer in time"),
-        (_, RedisKind::Io) if error.is_connection_refusal() => (ErrorKind::Connection, "the server cannot be reached"),
+        (_, RedisKind::Io) if error.is_timeout() => {
+            (ErrorKind::Timeout, "the server did not answer in time; try again, or check host, port and network")
+        }
+        (_, RedisKind::Io) if error.is_connection_refusal() => {
+            (ErrorKind::Connection, "nothing listens there; check host and port, or start the server")
+        }
+        // There is no kind for these two.
+        (_, RedisKind::Io) if error.to_string().contains("failed to lookup address") => {
+            (ErrorKind::Connection, "the host's name is not known; correct it in the URL, or mend the name service")
+        }
+        _ if error.to_string().contains("switch database") => {
+            (ErrorKind::InvalidInput, "the server has no such database; correct its number in the URL's path")
+        }
         (_, RedisKind::Io) => (ErrorKind::Connection, "the connection broke"),
         (_, RedisKind::ClusterConnectionNotFound) => {
             (ErrorKind::Connection, "the cluster's node cannot be reached; try again soon")
         }
-        _ if broke_off(error) => (ErrorKind::Connection, "the connection broke in the middle of an answer"),
+        _ if broke_off(error) => (
+            ErrorKind::Connection,
+            "the connection broke in the middle of an answer; is it a server of Redis that listens there?",
+        ),
         (_, RedisKind::Server(ServerErrorKind::ExecAbort)) => (ErrorKind::Broker, "the server ended a script"),
         (_, RedisKind::Parse | RedisKind::UnexpectedReturnType) => {
             (ErrorKind::Broker, "the server gave an answer that makes no sense; is something else behind this address?")

@@ -1,17 +1,19 @@
 //! Looking at queues, and emptying them.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use redis::Value as Reply;
+use redis::{Value as Reply, cmd};
 use swarrot_core::message::names;
 use swarrot_core::{Message, QueueStats, Result};
 
 use crate::broker::Core;
+use crate::config::Mode;
 use crate::convert::{Entry, fields_of, text};
 use crate::error;
 use crate::scripts;
-use crate::topology::QueueKeys;
+use crate::topology::{QueueKeys, declarations, queue_of};
 
 /// A provider gives a sign of life at least so often, whatever its lease.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -19,6 +21,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const PURGE_CHUNK: usize = 500;
 /// Messages that one peek shows at most.
 const MAX_PEEK: usize = 1000;
+/// Keys that one SCAN looks at.
+const SCAN_CHUNK: usize = 1000;
 
 pub(crate) async fn stats(core: &Core, queue: &str) -> Result<QueueStats> {
     let (keys, dead) = (keys(core, queue), keys(core, &names::dead_letter_queue(queue)));
@@ -39,6 +43,27 @@ pub(crate) async fn stats(core: &Core, queue: &str) -> Result<QueueStats> {
     stats.parked = u64::try_from(*parked).ok();
     stats.providers = Some(count(providers));
     Ok(stats)
+}
+
+/// The names of all queues, in alphabetical order.
+pub(crate) async fn queues(core: &Core) -> Result<Vec<String>> {
+    if core.config.mode == Mode::Cluster {
+        return Err(error::unsupported("a cluster does not tell which queues there are; name them"));
+    }
+    let pattern = declarations(&core.config.prefix);
+    // A key may come twice while the server's table grows.
+    let (mut found, mut cursor) = (BTreeSet::new(), 0_u64);
+    loop {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_CHUNK).arg("TYPE").arg("hash");
+        let (next, keys): (u64, Vec<Vec<u8>>) = core.settle.command(&scan).await?;
+        let names = keys.iter().filter_map(|key| queue_of(&core.config.prefix, std::str::from_utf8(key).ok()?));
+        found.extend(names);
+        if next == 0 {
+            return Ok(found.into_iter().collect());
+        }
+        cursor = next;
+    }
 }
 
 pub(crate) async fn peek(core: &Core, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {

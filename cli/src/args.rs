@@ -109,9 +109,9 @@ mod tests {
 
     #[test]
     fn a_mistake_is_one_line() {
-        let error = Cli::try_parse_from(["swarrot", "count"]).expect_err("the queue is missing");
+        let error = Cli::try_parse_from(["swarrot", "peek"]).expect_err("the queue is missing");
         let line = one_line(&error.to_string());
-        assert_eq!(line, "the following required arguments were not provided: <QUEUE>...; --help says more");
+        assert_eq!(line, "the following required arguments were not provided: <QUEUE>; --help says more");
         let error = Cli::try_parse_from(["swarrot", "cuont", "q"]).expect_err("a typo");
         assert!(one_line(&error.to_string()).contains("'count'"), "{error}");
         let error = Cli::try_parse_from(["swarrot", "amqp://u:hunt@er2@host/", "count"]).expect_err("no command");

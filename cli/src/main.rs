@@ -17,6 +17,7 @@ mod output;
 mod pace;
 mod parse;
 mod progress;
+mod queues;
 mod session;
 mod stop;
 mod sweeping;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use swarrot::layer::Retry;
-
 /// A time such as `90s`, `5m` or `1h 30m`.
 ///
 /// # Errors
@@ -41,57 +39,9 @@ pub(crate) fn rate(text: &str) -> Result<f64, &'static str> {
     if rate.is_finite() && rate >= 1.0 / 86400.0 { Ok(rate) } else { Err(WRONG) }
 }
 
-/// When to try again, such as `30s..30m*3`: delays that double from the first to the second, three retries; `10s*5`: the same
-/// delay five times; `30s,3m,30m`: a list.
-///
-/// # Errors
-/// What is wrong, in one line.
-pub(crate) fn retry(text: &str) -> Result<Retry, String> {
-    let (delays, retries) = match text.split_once('*') {
-        None => (text, None),
-        Some((delays, n)) => {
-            let wrong = || format!("{n:?} is no number of retries; write for instance 30s..30m*3");
-            (delays, Some(n.parse::<u32>().ok().filter(|n| *n > 0 && *n < u32::MAX).ok_or_else(wrong)?))
-        }
-    };
-    let retry = if let Some((first, max)) = delays.split_once("..") {
-        let (first, max) = (duration(first)?, duration(max)?);
-        if max < first {
-            return Err(format!("{delays}: the delays grow, so the second is the longer one"));
-        }
-        Retry::exponential(first, max)
-    } else if delays.contains(',') {
-        Retry::list(delays.split(',').map(duration).collect::<Result<Vec<_>, _>>()?)
-    } else {
-        Retry::fixed(duration(delays)?)
-    };
-    Ok(match retries {
-        Some(retries) => retry.attempts(retries + 1),
-        None => retry,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn seconds(spec: &str) -> Vec<u64> {
-        let retry = retry(spec).expect(spec);
-        let failed = std::io::Error::other("failed");
-        (1..).map_while(|attempt| retry.delay_after(attempt, &failed)).map(|delay| delay.as_secs()).collect()
-    }
-
-    #[test]
-    fn retries() {
-        assert_eq!(seconds("30s..30m*3"), [30, 60, 120]);
-        assert_eq!(seconds("10s*5"), [10; 5]);
-        assert_eq!(seconds("30s,3m,30m"), [30, 180, 1800]);
-        assert_eq!(seconds("1s,2s*4"), [1, 2, 2, 2]);
-        assert_eq!(seconds("5s"), [5, 5, 5]);
-        for bad in ["", "30", "30s..", "30m..30s", "5s*0", "5s*x", "5s*", "1s,,2s", "*3"] {
-            retry(bad).expect_err(bad);
-        }
-    }
 
     #[test]
     fn sizes_and_rates() {

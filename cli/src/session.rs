@@ -10,6 +10,9 @@ use crate::failure::{Failure, Result};
 use crate::output::Output;
 use crate::stop::Stop;
 
+/// Why a command ended before it began.
+pub(crate) const STOPPED: &str = "stopped by a signal before it was connected";
+
 /// What every command has at hand.
 pub(crate) struct Session {
     url: Option<String>,
@@ -37,12 +40,20 @@ impl Session {
     /// # Errors
     /// As [`connect`](Self::connect).
     pub(crate) async fn connect_to(&self, url: Option<&str>) -> Result<Arc<dyn Broker>> {
-        let missing = "no broker named; use --url or set SWARROT_URL, for instance to amqp://guest:guest@localhost/";
-        let url = url.or(self.url.as_deref()).ok_or_else(|| Failure::usage(missing))?;
+        let url = url.map_or_else(|| self.url(), Ok)?;
         tokio::select! {
             connected = swarrot::connect(url) => Ok(connected?),
-            () = self.stop.asked() => Err(Failure::new("stopped by a signal before it was connected")),
+            () = self.stop.asked() => Err(Failure::new(STOPPED)),
         }
+    }
+
+    /// The broker that `--url` or `SWARROT_URL` names.
+    ///
+    /// # Errors
+    /// If there is none named.
+    pub(crate) fn url(&self) -> Result<&str> {
+        let missing = "no broker named; use --url or set SWARROT_URL, for instance to amqp://guest:guest@localhost/";
+        self.url.as_deref().ok_or_else(|| Failure::usage(missing))
     }
 
     /// Whether a broker is named.

@@ -279,6 +279,7 @@ impl MessageProvider for PriorityProvider {
             length_limit: every(|c| c.length_limit),
             lease: all().filter_map(|c| c.lease).min(),
             browse: every(|c| c.browse),
+            list: every(|c| c.list),
             max_delay: all().map(|c| c.max_delay).min().flatten(),
             delay_grid_percent: all().map(|c| c.delay_grid_percent).max().unwrap_or(0),
             dead_letter: every(|c| c.dead_letter),

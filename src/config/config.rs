@@ -40,7 +40,7 @@ struct Inner {
 }
 
 impl Config {
-    /// Reads a file, such as `swarrot.toml`. [`Loader`] does it with layers or variables of your own.
+    /// Reads a file, such as `swarrot.toml`, or `swarrot.yaml` with the feature `yaml`. [`Loader`] does it with layers or variables of your own.
     ///
     /// # Errors
     /// If it cannot be read; otherwise all mistakes in it, each with its line and column.
@@ -48,7 +48,7 @@ impl Config {
         Loader::new().load(path)
     }
 
-    /// Reads a text.
+    /// Reads a text in TOML.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.

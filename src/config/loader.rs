@@ -5,15 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
+use super::changes::Changes;
 use super::config::Config;
 use super::error::{ConfigError, Problem};
 use super::file::File;
 use super::gates::GateOptions;
-use super::layers::LayerOptions;
+use super::layers::{LayerOptions, ORDER};
 use super::publisher_layers::PublisherLayerOptions;
-use super::read::{FromValue, Names, Reading, Source, Value, Variables};
+use super::read::{Format, FromValue, Keys, Names, Reading, Source, Value, Variables};
 use super::registry::Known;
 
 /// Reads configurations, with layers and variables of your own.
@@ -21,6 +22,8 @@ use super::registry::Known;
 pub struct Loader {
     known: Known,
     variables: Variables,
+    /// By the names of workers.
+    changes: Vec<(String, Changes)>,
 }
 
 impl Loader {
@@ -54,7 +57,20 @@ impl Loader {
         self
     }
 
-    /// Reads a file.
+    /// Lets these changes go before what the file says of the worker of this name. No mistake if there is none of that name.
+    pub fn change(mut self, worker: impl Into<String>, changes: Changes) -> Self {
+        self.changes.push((worker.into(), changes));
+        self
+    }
+
+    /// Each layer that is known, and its keys: those of this crate in the order in which they belong, from the outside in.
+    pub fn layers(&self) -> Vec<(&'static str, Keys)> {
+        let mut layers: Vec<_> = self.known.layers.keys().collect();
+        layers.sort_by_key(|(name, _)| ORDER.iter().position(|known| known == name).unwrap_or(usize::MAX));
+        layers
+    }
+
+    /// Reads a file: YAML where its name ends in `.yaml` or `.yml` (feature `yaml`), otherwise TOML.
     ///
     /// # Errors
     /// If it cannot be read; otherwise all mistakes in it, each with its line and column.
@@ -63,30 +79,61 @@ impl Loader {
         let unreadable = |what: String| ConfigError::new(vec![Problem::of_file(path, what)]);
         let bytes = fs::read(path).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("not UTF-8 text; save it as such".to_owned()))?;
-        self.read(&Source::new(Some(path.to_owned()), &text)).0
+        self.read(Source::new(Some(path.to_owned()), Format::of(path), &text)).0
     }
 
-    /// Reads a text.
+    /// Reads a text in TOML.
     ///
     /// # Errors
     /// All mistakes in it, each with its line and column.
     pub fn parse(&self, text: impl AsRef<str>) -> Result<Config, ConfigError> {
-        self.read(&Source::new(None, text.as_ref())).0
+        self.read(Source::new(None, Format::Toml, text.as_ref())).0
+    }
+
+    /// Reads a text in YAML: tables and lists, numbers and texts mean what they would in TOML, and a key without a value is
+    /// an empty table.
+    ///
+    /// ```
+    /// let text = "
+    /// brokers:
+    ///   main: ${BROKER_URL:-memory://}
+    /// topology:
+    ///   main:
+    ///     queues:
+    ///       mails:
+    /// workers:
+    ///   mails:
+    ///     queue: mails
+    ///     layers:
+    ///       - { layer: timeout, limit: 1m }
+    /// ";
+    /// let config = swarrot::config::Loader::new().parse_yaml(text)?;
+    /// assert_eq!(config.queues("mails"), Some(vec!["mails"]));
+    /// # Ok::<(), swarrot::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All mistakes in it, each with its line and column; of YAML itself the first one.
+    #[cfg(feature = "yaml")]
+    pub fn parse_yaml(&self, text: impl AsRef<str>) -> Result<Config, ConfigError> {
+        self.read(Source::new(None, Format::Yaml, text.as_ref())).0
     }
 
     /// The keys that are there too, each as `Options.key` by the name of its options in the code.
     #[doc(hidden)]
     pub fn keys_in(&self, text: impl AsRef<str>) -> BTreeSet<String> {
-        self.read(&Source::new(None, text.as_ref())).1
+        self.read(Source::new(None, Format::Toml, text.as_ref())).1
     }
 
-    fn read(&self, source: &Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
+    fn read(&self, source: Source) -> (Result<Config, ConfigError>, BTreeSet<String>) {
+        let origins = self.changes.iter().flat_map(|(_, changes)| changes.origins().map(str::to_owned));
+        let source = &source.with_origins(origins.collect());
         let mut reading = Reading::new(source, &self.variables, &self.known);
         let Some(root) = reading.parse() else {
             let (problems, seen) = reading.finish();
             return (Err(ConfigError::new(problems)), seen);
         };
-        let root = DeValue::Table(root.into_inner());
+        let root = DeValue::Table(self.changed(root.into_inner(), source));
         reading.names = Names::of(&root);
         let file = File::from_value(&Value::root(&reading, &root));
         let (problems, seen) = reading.finish();
@@ -95,5 +142,15 @@ impl Loader {
             _ => Err(ConfigError::new(problems)),
         };
         (config, seen)
+    }
+
+    /// What was parsed, with the changes.
+    fn changed<'a>(&self, mut root: DeTable<'a>, source: &Source) -> DeTable<'a> {
+        let mut first = 0;
+        for (worker, changes) in &self.changes {
+            changes.apply(&mut root, worker, |index| source.beside(first + index));
+            first += changes.origins().count();
+        }
+        root
     }
 }

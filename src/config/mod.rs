@@ -40,6 +40,7 @@
 //! A mistake is an error that says where it is and what to do; all mistakes are reported together.
 
 mod broker;
+mod changes;
 #[expect(clippy::module_inception, reason = "the module is named for the feature, the file for the type")]
 mod config;
 mod error;
@@ -54,6 +55,7 @@ mod reference;
 mod registry;
 mod worker;
 
+pub use self::changes::{Changes, OptionValue};
 pub use self::config::{Config, ConfiguredWorker};
 pub use self::error::{ConfigError, Problem};
 pub use self::gates::GateOptions;

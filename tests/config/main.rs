@@ -1,5 +1,6 @@
 //! Brokers, publishers and workers from a file.
 
+mod changes;
 mod connections;
 mod example;
 mod mistakes;
@@ -7,3 +8,5 @@ mod own;
 mod publishing;
 mod same_as_code;
 mod strange;
+#[cfg(feature = "yaml")]
+mod yaml;

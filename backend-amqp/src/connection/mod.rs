@@ -276,6 +276,10 @@ fn explain(error: lapin::Error) -> Error {
     let refused = match error.kind() {
         lapin::ErrorKind::IOError(io) => Some(match io.kind() {
             std::io::ErrorKind::ConnectionRefused => "nothing listens there; check host and port, or start the server",
+            // The standard library has no kind for it.
+            _ if io.to_string().contains("failed to lookup address") => {
+                "the host's name is not known; correct it in the URL, or mend the name service"
+            }
             std::io::ErrorKind::TimedOut => "no answer; check host, port and network",
             _ => return from_lapin(error),
         }),

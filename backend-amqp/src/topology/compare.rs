@@ -37,7 +37,10 @@ pub(crate) async fn compare(desk: &mut Desk<'_>, topology: &Topology, passive: b
         }
     }
     for binding in &topology.bindings {
-        let state = PartState::Unknown("AMQP has no way to look at bindings".to_owned());
+        let state = PartState::Unknown(
+            "AMQP has no way to look at bindings; apply makes sure of it, and `rabbitmqctl list_bindings` shows it"
+                .to_owned(),
+        );
         parts.push(Comparison::new(Part::Binding(binding.clone()), state));
     }
     Ok(parts)

@@ -45,6 +45,13 @@ impl Recording {
 }
 
 impl State {
+    /// The names of all queues, in alphabetical order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.queues.keys().map(|name| (**name).to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
     pub(crate) fn stats(&mut self, name: &str, now: Instant) -> Result<QueueStats> {
         let dead = Arc::clone(&self.queue(name)?.dead_name);
         // This queue comes first.

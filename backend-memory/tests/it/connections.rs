@@ -69,7 +69,8 @@ fn what_each_profile_claims() {
     for (broker, lease) in crate::common::both().into_iter().zip([None, Some(crate::common::LEASE)]) {
         let can = broker.capabilities(QueueKind::Classic);
         assert_eq!(can, broker.capabilities(QueueKind::Quorum));
-        assert!(can.unroutable && can.ordered && can.delivery_count && can.ttl && can.length_limit && can.browse);
+        assert!(can.unroutable && can.ordered && can.delivery_count && can.ttl && can.length_limit);
+        assert!(can.browse && can.list);
         assert!(can.dead_letter && !can.durable && !can.network);
         assert_eq!((can.lease, can.max_priority, can.delay_grid_percent), (lease, Some(255), 0));
     }

@@ -47,6 +47,27 @@ pub(crate) fn tag(queue: &str) -> &str {
     tag
 }
 
+/// A pattern for the declarations of all queues.
+pub(crate) fn declarations(prefix: &str) -> String {
+    let mut escaped = String::with_capacity(prefix.len());
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '^' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    format!("{escaped}:{{*}}*:queue")
+}
+
+/// The queue whose declaration has this key.
+pub(crate) fn queue_of(prefix: &str, key: &str) -> Option<String> {
+    let name = key.strip_prefix(prefix)?.strip_prefix(":{")?.strip_suffix(":queue")?;
+    let (tag, rest) = name.split_once('}')?;
+    let queue = format!("{tag}{rest}");
+    // Another key that looks like one.
+    (QueueKeys::new(prefix, &queue).queue == key).then_some(queue)
+}
+
 /// Where a publisher's record of what it has published to the queues of this tag is.
 pub(crate) fn publisher_record(prefix: &str, tag: &str, publisher: &str) -> String {
     format!("{prefix}:{{{tag}}}:publisher:{publisher}")
@@ -73,6 +94,20 @@ impl TopologyKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_is_found_by_its_key() {
+        for queue in ["mails", "mails.dead", ".dead", "a.b_c-d", "queue"] {
+            let key = QueueKeys::new("swarrot", queue).queue;
+            assert_eq!(queue_of("swarrot", &key).as_deref(), Some(queue), "{key}");
+        }
+        for other in
+            ["swarrot:{mails}:stream", "swarrot:{mails}x:y:queue:z", "other:{mails}:queue", "swarrot:{a.dead}:queue"]
+        {
+            assert_eq!(queue_of("swarrot", other), None, "{other}");
+        }
+        assert_eq!(declarations("a*[b]"), "a\\*\\[b\\]:{*}*:queue");
+    }
 
     #[test]
     fn a_dead_letter_queue_is_where_its_source_is() {

@@ -8,5 +8,5 @@ mod spec;
 
 pub(crate) use self::compare::compare;
 pub(crate) use self::declare::{Scope, declare, declare_again, delete};
-pub(crate) use self::keys::{QueueKeys, publisher_record, tag};
+pub(crate) use self::keys::{QueueKeys, declarations, publisher_record, queue_of, tag};
 pub(crate) use self::routes::{Router, Routes};

@@ -1,18 +1,19 @@
 //! `swarrot count`.
 
 use serde::Serialize;
-use swarrot::QueueStats;
+use swarrot::{ErrorKind, QueueStats};
 
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::output::table;
+use crate::queues::named_or_all;
 use crate::session::Session;
 
 /// Counts the messages of queues: ready, unsettled, delayed, dead
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The queues
-    #[arg(required = true, value_name = "QUEUE")]
+    /// The queues; all that there are, unless told, where the broker tells: on Redis, and not on RabbitMQ
+    #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
 }
 
@@ -43,9 +44,13 @@ impl Counts {
 pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let broker = session.connect().await?;
     let mut counts = Vec::new();
-    for queue in args.queues {
-        let stats = broker.stats(&queue).await?;
-        counts.push(Counts::new(queue, stats));
+    let all = args.queues.is_empty();
+    for queue in named_or_all(&*broker, args.queues).await? {
+        match broker.stats(&queue).await {
+            // Somebody has deleted it since.
+            Err(error) if all && error.kind() == ErrorKind::NotFound => {}
+            stats => counts.push(Counts::new(queue, stats?)),
+        }
     }
     session.output.print(&counts, || {
         let header = ["queue", "ready", "unsettled", "delayed", "dead", "providers"];

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use swarrot::Message;
 
 use super::to_json;
-use crate::output::time;
+use crate::output::{ago, time};
 
 /// Some lines about a message: what it is, its headers, its body.
 pub(crate) fn describe(message: &Message) -> String {
@@ -27,6 +27,11 @@ pub(crate) fn describe(message: &Message) -> String {
     line("priority", p.priority.map(|n| n.to_string()));
     line("expires after", p.ttl.map(|ttl| humantime::format_duration(ttl).to_string()));
     line("application", p.app_id.clone());
+    if let Some(failure) = message.failure() {
+        let when = |at: u64| format!("{} ({})", time(at), ago(at));
+        line("failed first", failure.first_at.map(when));
+        line("failed last", failure.last_at.map(when));
+    }
     for (name, value) in message.headers.iter() {
         // What has several lines is indented, such as the history of failures.
         let value = value.as_str().map_or_else(|| to_json(value).to_string(), |text| text.replace('\n', "\n    "));

@@ -1,5 +1,6 @@
 //! What commands print.
 
+mod ago;
 mod ask;
 mod table;
 
@@ -8,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
+pub(crate) use self::ago::ago;
 pub(crate) use self::ask::confirm;
 pub(crate) use self::table::table;
 use crate::failure::{Failure, Result};

@@ -47,13 +47,24 @@ fn list_and_show(place: &Place) {
     let first = place.run(&["dead", "list", &place.queue, "--json"]).expect_code(0).lines()[0].clone();
     assert_eq!(first["failure"]["reason"], "exit code 1: a1");
     assert_eq!((&first["failure"]["attempts"], &first["failure"]["source"]), (&json!(1), &json!(place.queue)));
+    for when in ["first", "last"] {
+        let time = first["failure"][when].as_str().expect("a time");
+        assert!(
+            humantime::parse_rfc3339(time).is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago.as_secs() < 60)),
+            "{time}"
+        );
+    }
     let some = place.run(&["dead", "list", &place.queue, "--json", "--filter", "type=a", "--filter", "reason~3"]);
     assert_eq!(some.expect_code(0).each("id"), ["id-a3"]);
     let text = place.run(&["dead", "list", &place.queue]).expect_code(0).out;
     assert!(text.lines().count() == 4 && text.contains("exit code 1: b2"), "{text}");
+    assert!(text.lines().skip(1).all(|line| line.contains("s ago  ") || line.contains("now  ")), "{text}");
 
     let shown = place.run(&["dead", "show", &place.queue, "id-b2"]).expect_code(0).out;
-    assert!(shown.contains("header swarrot_reason") && shown.ends_with("\nb2\n"), "{shown}");
+    assert!(
+        shown.contains("failed first     20") && shown.contains("header swarrot_reason") && shown.ends_with("\nb2\n"),
+        "{shown}"
+    );
     place.run(&["dead", "show", &place.queue, "id-x"]).expect_line(1, &["id-x"]);
     place.ready(&dead, 3);
 }

@@ -2,6 +2,7 @@
 
 mod dead;
 mod doctor;
+mod layers;
 mod manual;
 mod measures;
 mod mistakes;

@@ -2,7 +2,7 @@
 
 use crate::support::{Place, on_brokers, run};
 
-on_brokers!(an_unknown_queue, refused_credentials);
+on_brokers!(an_unknown_queue, refused_credentials, another_protocol);
 
 const COMMANDS: [&[&str]; 6] = [
     &["publish", "nowhere", "body"],
@@ -23,7 +23,7 @@ fn refused_credentials(place: &Place) {
     let (scheme, rest) = place.url.split_once("://").expect("a URL");
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let url = format!("{scheme}://nobody:hunter2@{host}");
-    let ran = run(&["count", "q", "--url", &url]).expect_line(1, &[]);
+    let ran = run(&["count", "q", "--url", &url]).expect_line(1, &["refused", "password", "correct them in the URL"]);
     assert!(!ran.err.contains("hunter2"), "{ran:?}");
     assert!(ran.out.is_empty(), "{ran:?}");
 }
@@ -52,16 +52,46 @@ fn a_malformed_url() {
 
 #[test]
 fn no_broker_there() {
-    for url in ["amqp://guest:hunter2@127.0.0.1:1/", "redis://u:hunter2@127.0.0.1:1/"] {
-        let ran = run(&["count", "q", "--url", url]).expect_line(1, &[]);
+    let nothing = ["127.0.0.1:1", "nothing listens there", "start the server"];
+    let unknown = ["nosuchhost.invalid", "the host's name is not known", "correct it in the URL"];
+    for (url, words) in [
+        ("amqp://guest:hunter2@127.0.0.1:1/", nothing),
+        ("redis://u:hunter2@127.0.0.1:1/", nothing),
+        ("amqps://guest:hunter2@nosuchhost.invalid/", unknown),
+        ("rediss://u:hunter2@nosuchhost.invalid/", unknown),
+    ] {
+        let ran = run(&["count", "q", "--url", url]).expect_line(1, &words);
         assert!(!ran.err.contains("hunter2"), "{ran:?}");
+    }
+}
+
+/// What listens there speaks something else.
+fn another_protocol(place: &Place) {
+    let (_, rest) = place.url.split_once("://").expect("a URL");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let port = host.split(['/', '?']).next().expect("host and port");
+    let (url, words) = if place.is_redis() {
+        (format!("rediss://u:hunter2@{port}/?connect_timeout=3s"), ["did not answer in time", "check host, port"])
+    } else {
+        (format!("redis://u:hunter2@{port}/"), ["the connection broke", "a server of Redis"])
+    };
+    let ran = run(&["count", "q", "--url", &url]).expect_line(1, &words);
+    assert!(!ran.err.contains("hunter2"), "{ran:?}");
+    if place.is_redis() {
+        let url = format!("redis://{port}/99");
+        run(&["count", "q", "--url", &url]).expect_line(2, &["no such database", "in the URL's path"]);
+    } else {
+        run(&["count", "q", "--url", &format!("amqps://u:hunter2@{port}/")])
+            .expect_line(1, &["TLS failed", "the port"]);
+        let url = place.url.trim_end_matches('/').to_owned() + "/nosuchhost";
+        run(&["count", "q", "--url", &url]).expect_line(1, &["not found", "create the virtual host"]);
     }
 }
 
 #[test]
 fn arguments_that_make_no_sense() {
     for (args, word) in [
-        (&["count"][..], "QUEUE"),
+        (&["peek"][..], "QUEUE"),
         (&["cuont", "q"], "count"),
         (&["publish", "q", "b", "--rate", "0"], "rate"),
         (&["publish", "q", "b", "-H", "x"], "name=text"),

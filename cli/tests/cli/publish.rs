@@ -22,7 +22,7 @@ fn lines(place: &Place) {
     let text: Vec<String> = (0..3000).map(|n| format!("line {n}")).collect();
     let ran = place.run_with(&["publish", &place.queue, "--json"], &text.join("\n")).expect_code(0);
     assert_eq!((&ran.json()["published"], &ran.json()["failed"]), (&json!(3000), &json!(0)));
-    let ran = place.run(&["get", &place.queue, "--max", "3000", "--json"]).expect_code(0);
+    let ran = place.run(&["get", &place.queue, "--max", "3000", "--wait", "30s", "--json"]).expect_code(0);
     assert_eq!(ran.each("body"), text);
 }
 

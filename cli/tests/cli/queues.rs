@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::{Place, on_brokers};
 
-on_brokers!(count, peek, get, purge, delete);
+on_brokers!(count, count_all, peek, get, purge, delete);
 
 fn count(place: &Place) {
     place.publish(&["a", "b"]);
@@ -15,6 +15,22 @@ fn count(place: &Place) {
     let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(words[0], ["queue", "ready", "unsettled", "delayed", "dead", "providers"]);
     assert_eq!(words[1][..2], [place.queue.as_str(), "2"]);
+}
+
+fn count_all(place: &Place) {
+    let ran = place.run(&["count", "--json"]);
+    if !place.is_redis() {
+        ran.expect_line(1, &["AMQP does not tell which queues there are", "name them"]);
+        place.run(&["top", "--json"]).expect_line(1, &["name them"]);
+        return;
+    }
+    let counts = ran.expect_code(0).json();
+    let names: Vec<_> = counts.as_array().expect("a list").iter().map(|count| count["queue"].as_str()).collect();
+    assert!(names.contains(&Some(place.queue.as_str())), "{names:?}");
+    assert!(!names.contains(&Some(place.name("dead").as_str())), "its number is with its queue: {names:?}");
+    let looked = place.run(&["top", "--json", "--times", "1"]).expect_code(0).json();
+    let shown = looked["queues"].as_array().expect("a list");
+    assert!(shown.iter().any(|row| row["queue"] == place.queue.as_str()), "{looked}");
 }
 
 fn peek(place: &Place) {

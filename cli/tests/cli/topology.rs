@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::{Place, on_brokers, program, run};
 
-on_brokers!(plan_apply_verify, conflicts);
+on_brokers!(plan_apply_verify, conflicts, in_yaml);
 
 /// A file with this topology for a broker `main`.
 fn file(place: &Place, topology: &str) -> (tempfile::TempDir, String) {
@@ -51,6 +51,8 @@ fn plan_apply_verify(place: &Place) {
     place.ready(&queue, 1);
     let text = place.run(&["topology", "plan", &file]).expect_code(0).out;
     assert!(text.contains("nothing to create") && text.contains(&queue), "{text}");
+    assert_eq!(text.contains("1 part cannot be seen"), !place.is_redis(), "{text}");
+    assert_eq!(verified["unknown"], u64::from(!place.is_redis()));
 }
 
 fn conflicts(place: &Place) {
@@ -66,6 +68,29 @@ fn conflicts(place: &Place) {
     assert!(details.contains("max_length") && details.contains("dead_letter"), "both are told: {details}");
     place.run(&["topology", "apply", &file]).expect_line(1, &[kept, "other arguments"]);
     place.run(&["count", &new]).expect_code(1);
+}
+
+fn in_yaml(place: &Place) {
+    let (queue, exchange) = (place.name("new"), place.name("x"));
+    let topology = format!(
+        "[topology.main.exchanges]\n\"{exchange}\" = \"topic\"\n[topology.main.queues.\"{queue}\"]\nmax_length = 9\n\
+         [[topology.main.bindings]]\nexchange = \"{exchange}\"\nqueue = \"{queue}\"\nrouting_key = \"a.*\"\n"
+    );
+    let (folder, toml) = file(place, &topology);
+    let exported = run(&["topology", "export", &toml, "--format", "yaml"]).expect_code(0).out;
+    let yaml = folder.path().join("swarrot.yml");
+    fs::write(&yaml, format!("brokers:\n  main: {}\n{exported}", place.url)).expect("writes");
+    let yaml = yaml.to_str().expect("text");
+    place.run(&["topology", "apply", yaml]).expect_code(0);
+    // What the one made is what the other asks for.
+    let verified = place.run(&["topology", "verify", &toml, "--json"]).expect_code(0).json();
+    assert_eq!((&verified["missing"], &verified["different"]), (&json!(0), &json!(0)));
+    let again = run(&["topology", "export", yaml, "--format", "yaml"]).expect_code(0).out;
+    assert_eq!(again, exported);
+    let as_toml = run(&["topology", "export", yaml, "--format", "toml"]).expect_code(0).out;
+    assert!(as_toml.contains("max_length = 9"), "{as_toml}");
+    fs::write(yaml, "brokers:\n  main: memory://\nworkers:\n  m:\n    queue: [\n").expect("writes");
+    run(&["topology", "plan", yaml]).expect_line(2, &["swarrot.yml:", "not YAML"]);
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use swarrot_core::message::names;
+use swarrot_core::message::names::{self, dead_letter_queue};
 use swarrot_core::topology::{Comparison, Exchange, Part, PartState, Topology};
 use swarrot_core::{Broker, ErrorKind, Message, Outcome, Outgoing, ProviderOptions, QueueStats};
 use tokio::time::{Instant, sleep};
 
 use crate::run::{
-    Case, Claim::Browse, Claim::DeadLetter, Claim::Delay, Claim::LengthLimit, Context, Need::Claimed, Setup, case,
+    Case, Claim::Browse, Claim::DeadLetter, Claim::Delay, Claim::LengthLimit, Claim::List, Context, Need::Claimed,
+    Setup, case,
 };
 use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms, secs, text};
 
@@ -28,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
     case!(stats_count_delayed_and_parked).needs(&[Claimed(Delay), Claimed(DeadLetter)]),
     case!(purge_leaves_unsettled),
     case!(delete_keeps_dead_letters).needs(&[Claimed(DeadLetter)]),
+    case!(queues_are_listed).needs(&[Claimed(List)]),
     case!(peek_takes_nothing).needs(&[Claimed(Browse)]),
     case!(set_prefetch_live),
     case!(receive_by_several_tasks),
@@ -207,6 +209,26 @@ async fn delete_keeps_dead_letters(cx: &Context) {
     dead.nothing().await;
 }
 
+async fn queues_are_listed(cx: &Context) {
+    let Setup { broker, queue, publisher, .. } = cx.setup().await;
+    let listed = async || broker.queues().await.expect("lists");
+    assert!(listed().await.contains(&queue));
+    // More than one step of a backend that goes through its keys.
+    let others: Vec<_> = (0..30).map(|n| cx.queue_to_declare(&format!("other-{n}"))).collect();
+    let topology = others.iter().fold(Topology::new(), |topology, queue| topology.queue(queue.clone()));
+    cx.declare(&*cx.connect().await, &topology).await;
+    publisher.send_body(&queue, "x").await;
+    let names = listed().await;
+    assert!(names.is_sorted() && names.windows(2).all(|two| two[0] != two[1]), "in order, each once: {names:?}");
+    for queue in &others {
+        assert!(names.contains(&queue.name), "{} is missing: {names:?}", queue.name);
+        let parks = queue.dead_letter == swarrot_core::DeadLetter::Park;
+        assert_eq!(names.contains(&dead_letter_queue(&queue.name)), parks, "{names:?}");
+    }
+    broker.delete(&others[0].name).await.expect("deletes");
+    assert!(!listed().await.contains(&others[0].name), "it is gone");
+}
+
 async fn peek_takes_nothing(cx: &Context) {
     let Setup { broker, queue, publisher, provider } = cx.setup().await;
     publisher.send_bodies(&queue, bodies("m", 5)).await;
@@ -290,6 +312,9 @@ async fn closed_broker_refuses(cx: &Context) {
     ];
     for error in refusals {
         assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::Closed));
+    }
+    if cx.capabilities().list {
+        assert_eq!(broker.queues().await.map_err(|e| e.kind()).err(), Some(ErrorKind::Closed));
     }
     if cx.capabilities().browse {
         assert_eq!(broker.peek(&queue, one).await.map_err(|e| e.kind()).err(), Some(ErrorKind::Closed));

@@ -22,6 +22,7 @@ pub(super) const CASES: &[Case] = &[
     case!(length_limit_refused).needs(&[Unclaimed(Claim::LengthLimit)]),
     case!(lease_never_ends).needs(&[Unclaimed(Claim::Lease)]),
     case!(browse_refused).needs(&[Unclaimed(Claim::Browse)]),
+    case!(list_refused).needs(&[Unclaimed(Claim::List)]),
     case!(delay_refused).needs(&[Unclaimed(Claim::Delay)]),
     case!(dead_letter_refused).needs(&[Unclaimed(Claim::DeadLetter)]),
 ];
@@ -78,6 +79,12 @@ async fn lease_never_ends(cx: &Context) {
     provider.extend(&[held.receipt()]).await.expect("where there is no lease, to extend one does nothing");
     other.nothing().await;
     provider.ack(&held).await;
+}
+
+async fn list_refused(cx: &Context) {
+    let Setup { broker, .. } = cx.setup().await;
+    let error = broker.queues().await.expect_err("it does not claim to know them");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
 }
 
 async fn browse_refused(cx: &Context) {

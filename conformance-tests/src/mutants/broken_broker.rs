@@ -85,6 +85,25 @@ impl BrokerMutant for CannotPeek {
 }
 
 broker_mutant!(
+    /// Leaves dead-letter queues out of its list.
+    ListsSome => lists_no_dead_letter_queues
+);
+
+#[async_trait]
+impl BrokerMutant for ListsSome {
+    fn inner(&self) -> &Arc<dyn Broker> {
+        &self.0
+    }
+
+    async fn queues(&self) -> Result<Vec<String>> {
+        let suffix = swarrot_core::message::names::dead_letter_queue("");
+        let mut names = self.0.queues().await?;
+        names.retain(|name| !name.ends_with(&suffix));
+        Ok(names)
+    }
+}
+
+broker_mutant!(
     /// Counts what is unsettled as ready.
     StatsLie => counts_the_unsettled_as_ready
 );

@@ -31,6 +31,7 @@ pub(super) struct Refusals {
     pub(super) ttl: bool,
     pub(super) length_limit: bool,
     pub(super) browse: bool,
+    pub(super) list: bool,
     pub(super) delay: bool,
     pub(super) dead_letter: bool,
     /// Not a refusal: counts of deliveries are left out.
@@ -45,6 +46,7 @@ impl Refusals {
         ttl: true,
         length_limit: true,
         browse: true,
+        list: true,
         delay: true,
         dead_letter: true,
         delivery_count: true,
@@ -135,6 +137,10 @@ impl BrokerMutant for Limited {
     async fn publisher(&self, exchange: &str, options: PublisherOptions) -> Result<Arc<dyn MessagePublisher>> {
         let inner = self.inner.publisher(exchange, options).await?;
         Ok(Arc::new(Wrapped(LimitedPublisher { inner, refuses: self.refuses })))
+    }
+
+    async fn queues(&self) -> Result<Vec<String>> {
+        if self.refuses.list { Err(unsupported("list of queues")) } else { self.inner.queues().await }
     }
 
     async fn peek(&self, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {

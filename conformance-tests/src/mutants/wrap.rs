@@ -96,6 +96,10 @@ pub(super) trait BrokerMutant: Debug + Send + Sync + 'static {
         self.inner().stats(queue).await
     }
 
+    async fn queues(&self) -> Result<Vec<String>> {
+        self.inner().queues().await
+    }
+
     async fn peek(&self, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {
         self.inner().peek(queue, max).await
     }
@@ -207,6 +211,10 @@ impl<M: BrokerMutant> Broker for Wrapped<M> {
 
     async fn stats(&self, queue: &str) -> Result<QueueStats> {
         self.0.stats(queue).await
+    }
+
+    async fn queues(&self) -> Result<Vec<String>> {
+        self.0.queues().await
     }
 
     async fn peek(&self, queue: &str, max: NonZeroUsize) -> Result<Vec<Message>> {

@@ -25,6 +25,7 @@ pub(crate) enum Claim {
     LengthLimit,
     Lease,
     Browse,
+    List,
     Delay,
     DeadLetter,
 }
@@ -67,6 +68,7 @@ impl Claim {
             Self::LengthLimit => claimed.length_limit,
             Self::Lease => claimed.lease.is_some(),
             Self::Browse => claimed.browse,
+            Self::List => claimed.list,
             Self::Delay => claimed.max_delay.is_some(),
             Self::DeadLetter => claimed.dead_letter,
         }
@@ -83,6 +85,7 @@ impl Claim {
             Self::LengthLimit => "a queue length limit",
             Self::Lease => "leases",
             Self::Browse => "to show messages without taking them",
+            Self::List => "to tell which queues there are",
             Self::Delay => "delays",
             Self::DeadLetter => "dead letters",
         }

@@ -57,6 +57,12 @@ pub trait Broker: Debug + Send + Sync {
     /// [`NotFound`](crate::ErrorKind::NotFound) if the queue does not exist.
     async fn stats(&self, queue: &str) -> Result<QueueStats>;
 
+    /// The names of all queues, dead-letter queues included, in alphabetical order.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without [`Capabilities::list`].
+    async fn queues(&self) -> Result<Vec<String>>;
+
     /// Looks at the next messages of a queue without taking them.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct Capabilities {
     pub lease: Option<Duration>,
     /// Messages can be looked at without taking them.
     pub browse: bool,
+    /// The broker tells which queues it has.
+    pub list: bool,
     /// The longest delay of a publish or retry; `None` where there are no delays.
     pub max_delay: Option<Duration>,
     /// A delay is rounded up to this share of itself, in per cent; 0 is exact.
@@ -71,6 +73,7 @@ impl Capabilities {
         length_limit: false,
         lease: None,
         browse: false,
+        list: false,
         max_delay: None,
         delay_grid_percent: 0,
         dead_letter: false,
@@ -99,6 +102,7 @@ impl Capabilities {
             ("queue length limit", yes(self.length_limit)),
             ("lease, renewed while a handler runs", yes(self.lease.is_some())),
             ("look without taking", yes(self.browse)),
+            ("tells which queues there are", yes(self.list)),
             ("delays", yes(self.max_delay.is_some())),
             ("dead letters", yes(self.dead_letter)),
         ]

@@ -68,6 +68,20 @@ pub trait LayerOptions: Options {
     fn build(self) -> Result<AnyLayer, Refusal>;
 }
 
+/// Those of this crate in the order in which they belong, from the outside in.
+pub(super) const ORDER: [&str; 10] = [
+    "trace",
+    "metrics",
+    "peak_memory",
+    "max_age",
+    "max_deliveries",
+    "deduplicate",
+    "reply_errors",
+    "retry",
+    "instant_retry",
+    "timeout",
+];
+
 /// Layers that a worker may have.
 pub(super) type Layers = Registry<AnyLayer>;
 
@@ -109,5 +123,17 @@ impl FromValue for LayerEntry {
 
     fn from_value(value: &Value<'_>) -> Option<Self> {
         value.reading().known.layers.read(value, Self::EXPECTED).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layer_has_a_place() {
+        let known = Layers::default();
+        let missing: Vec<_> = known.keys().filter(|(name, _)| !ORDER.contains(name)).map(|(name, _)| name).collect();
+        assert_eq!(missing, [""; 0], "say where they belong, in ORDER");
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
@@ -11,12 +11,31 @@ use super::super::error::Problem;
 use super::super::registry::Known;
 use super::variables::Variables;
 
+/// How a text is written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) enum Format {
+    Toml,
+    Yaml,
+}
+
+impl Format {
+    /// That of a file, by its extension.
+    pub(in crate::config) fn of(path: &Path) -> Self {
+        let extension = path.extension().unwrap_or_default();
+        let is_yaml = ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml));
+        if is_yaml { Self::Yaml } else { Self::Toml }
+    }
+}
+
 /// A text and where it is from.
 pub(in crate::config) struct Source {
     file: Option<PathBuf>,
+    format: Format,
     text: String,
     /// Where each line begins, in bytes.
     lines: Vec<usize>,
+    /// Where that is from which is told beside the text.
+    origins: Vec<String>,
 }
 
 /// What is known while a file is read.
@@ -60,8 +79,28 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The text as TOML, unless it is none; then all mistakes are noted, one for each line.
+    /// The text as a table, unless it is none; then the mistakes are noted.
     pub(in crate::config) fn parse(&self) -> Option<toml::Spanned<DeTable<'a>>> {
+        match self.source.format {
+            Format::Toml => self.parse_toml(),
+            Format::Yaml => self.parse_yaml(),
+        }
+    }
+
+    #[cfg(feature = "yaml")]
+    fn parse_yaml(&self) -> Option<toml::Spanned<DeTable<'a>>> {
+        super::yaml::parse(&self.source.text).map_err(|(at, message)| self.refuse(at, message)).ok()
+    }
+
+    #[cfg(not(feature = "yaml"))]
+    fn parse_yaml(&self) -> Option<toml::Spanned<DeTable<'a>>> {
+        let what = "YAML needs the feature \"yaml\"; add it to swarrot's features in Cargo.toml, or write TOML";
+        self.refuse(0..0, what);
+        None
+    }
+
+    /// All mistakes are noted, one for each line.
+    fn parse_toml(&self) -> Option<toml::Spanned<DeTable<'a>>> {
         let (table, errors) = DeTable::parse_recoverable(&self.source.text);
         let mut last_line = 0;
         for error in &errors {
@@ -92,13 +131,35 @@ impl<'a> Reading<'a> {
 
 impl Source {
     /// Without the mark that some editors put before a text.
-    pub(in crate::config) fn new(file: Option<PathBuf>, text: &str) -> Self {
+    pub(in crate::config) fn new(file: Option<PathBuf>, format: Format, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file, text, lines }
+        Self { file, format, text, lines, origins: Vec::new() }
+    }
+
+    /// Notes where what is told beside it is from.
+    pub(in crate::config) fn with_origins(mut self, origins: Vec<String>) -> Self {
+        self.origins = origins;
+        self
+    }
+
+    /// The place of what is told beside the text, by the index of its origin: behind the end.
+    pub(in crate::config) fn beside(&self, index: usize) -> Range<usize> {
+        let at = self.text.len() + 1 + index;
+        at..at
+    }
+
+    /// Where that is from which has this place, if it is told beside the text.
+    pub(super) fn origin(&self, at: &Range<usize>) -> Option<&str> {
+        let index = at.start.checked_sub(self.text.len() + 1)?;
+        self.origins.get(index).map(String::as_str)
     }
 
     fn problem(&self, at: Range<usize>, message: String) -> Problem {
+        if let Some(origin) = self.origin(&at) {
+            let message = if message.starts_with(origin) { message } else { format!("{origin}: {message}") };
+            return Problem { file: None, line: 0, column: 0, message };
+        }
         let line = self.lines.partition_point(|start| *start <= at.start);
         let before = self.text.get(self.lines[line - 1]..at.start).unwrap_or_default();
         Problem { file: self.file.clone(), line, column: before.chars().count() + 1, message }

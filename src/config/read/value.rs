@@ -87,6 +87,11 @@ impl<'a> Value<'a> {
         self.at.clone()
     }
 
+    /// Where it is from, if it is told beside the file.
+    fn origin(&self) -> Option<&'a str> {
+        self.reading.source.origin(&self.at)
+    }
+
     pub(in crate::config) fn reading(&self) -> &'a Reading<'a> {
         self.reading
     }
@@ -112,7 +117,8 @@ impl<'a> Value<'a> {
 
     /// Notes that it is not what it must be.
     pub fn refuse_as(&self, expected: &str) {
-        self.refuse(format!("{} must be {expected}, not {}", shown(self.name), self.found()));
+        let name = self.origin().map_or_else(|| shown(self.name), str::to_owned);
+        self.refuse(format!("{name} must be {expected}, not {}", self.found()));
     }
 
     /// What is there, in words. What is from a variable, or may hold a credential, is not shown.
@@ -192,13 +198,15 @@ impl<'a> Value<'a> {
         self.or_refuse(is, expected)
     }
 
-    /// What the variables of a text stand for; `Some(None)` if it has none or is no text, `None` once a mistake is noted.
+    /// What the variables of a text stand for, or what a text beside the file says; `Some(None)` if it is another text or none,
+    /// `None` once a mistake is noted.
     #[expect(clippy::option_option, reason = "three cases, told apart only here")]
     fn by_variable(&self) -> Option<Option<String>> {
         if !matches!(self.node, DeValue::String(_)) {
             return Some(None);
         }
-        self.expanded().map(|text| text.has_variable.then_some(text.text))
+        let is_beside = self.origin().is_some();
+        self.expanded().map(|text| (text.has_variable || is_beside).then_some(text.text))
     }
 
     fn or_refuse<T>(&self, read: Option<T>, expected: &str) -> Option<T> {

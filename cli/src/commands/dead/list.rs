@@ -5,11 +5,13 @@ use swarrot::Message;
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::message::{Document, Filter};
-use crate::output::{count, table, time};
+use crate::output::{ago, count, table};
 use crate::session::Session;
 use crate::sweeping::{Choice, look};
 
 /// Lists dead letters: what failed, why, how often, since when
+///
+/// The exact times are in the output of --json, and in that of `dead show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     queue: String,
@@ -53,7 +55,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
 fn row(message: &Message) -> Vec<String> {
     let p = &message.properties;
     let failure = message.failure();
-    let of = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), time);
+    let of = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), ago);
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     vec![
         text(&p.message_id),

@@ -21,6 +21,7 @@ use self::poll::Poll;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::parse;
+use crate::queues::named_or_all;
 use crate::session::Session;
 
 /// Shows queues and workers as they are, again and again
@@ -29,8 +30,8 @@ use crate::session::Session;
 /// work and x deletes what waits in it, each after a question; q ends it. With --json it prints a document at each look.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The queues
-    #[arg(required = true, value_name = "QUEUE")]
+    /// The queues; all that there are when it begins, unless told, where the broker tells: on Redis, and not on RabbitMQ
+    #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
     /// Shows what is in flight at a worker that serves its health there, such as 127.0.0.1:9090; may be repeated
     #[arg(long = "worker", value_name = "ADDRESS")]
@@ -50,10 +51,11 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
         return Err(Failure::usage("top draws on a terminal; use --json, or `count`, elsewhere"));
     }
     let broker = session.connect().await?;
-    let poll = Poll::new(&*broker, &args.queues, &args.workers);
+    let queues = named_or_all(&*broker, args.queues).await?;
+    let poll = Poll::new(&*broker, &queues, &args.workers);
     // A mistake in a queue's name is told before anything is drawn.
     let first = poll.look().await?;
-    let mut model = Model::new(session.broker_name(None), args.queues.clone());
+    let mut model = Model::new(session.broker_name(None), queues.clone());
     model.saw(first);
     let ended = if session.output.is_json() {
         stream::run(&poll, &mut model, every, args.times, session).await

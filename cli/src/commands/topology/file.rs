@@ -13,7 +13,7 @@ use crate::session::Session;
 /// Which topology is meant.
 #[derive(Debug, clap::Args)]
 pub(super) struct Source {
-    /// The file
+    /// The file: TOML, or YAML if its name ends in .yaml or .yml
     #[arg(default_value = "swarrot.toml")]
     file: PathBuf,
     /// The broker in it whose topology is meant, where it has several
@@ -50,6 +50,11 @@ impl Source {
 }
 
 impl Loaded {
+    /// The name of the broker that is meant.
+    pub(super) fn broker_name(&self) -> &str {
+        &self.broker
+    }
+
     pub(super) fn topology(&self) -> Topology {
         self.config.topology(&self.broker).cloned().unwrap_or_default()
     }

@@ -5,6 +5,7 @@ mod export;
 mod file;
 mod parts;
 mod plan;
+mod text;
 mod verify;
 
 use crate::exit::Exit;
@@ -13,7 +14,8 @@ use crate::session::Session;
 
 /// Compares exchanges, queues and bindings with what a file says, and creates what is missing
 ///
-/// The file is a swarrot.toml with a table [topology.<broker>]; `docs/configuration.md` tells what may stand there. The
+/// The file is a swarrot.toml, or the same in YAML if its name ends in .yaml or .yml, with a table [topology.<broker>];
+/// `docs/configuration.md` tells what may stand there. The
 /// broker is the one that --url or SWARROT_URL names, or else the one of the file. Nothing is ever deleted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

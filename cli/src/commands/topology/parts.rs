@@ -34,6 +34,10 @@ impl Parts {
         self.number(|state| matches!(state, PartState::Different(_)))
     }
 
+    fn unknown(&self) -> u64 {
+        self.number(|state| matches!(state, PartState::Unknown(_)))
+    }
+
     fn number(&self, is: impl Fn(&PartState) -> bool) -> u64 {
         u64::try_from(self.0.iter().filter(|part| is(&part.state)).count()).unwrap_or(u64::MAX)
     }
@@ -46,6 +50,7 @@ impl Parts {
         json!({
             "missing": self.missing(),
             "different": self.different(),
+            "unknown": self.unknown(),
             "parts": self.0.iter().map(part).collect::<Json>(),
         })
     }
@@ -62,7 +67,11 @@ impl Parts {
             (missing, 0) => format!("{} to create", count(missing, "part")),
             (missing, different) => format!("{} to create, {different} in conflict", count(missing, "part")),
         };
-        format!("{table}\n\n{summary}")
+        let unseen = match self.unknown() {
+            0 => String::new(),
+            n => format!("; {} cannot be seen, see above", count(n, "part")),
+        };
+        format!("{table}\n\n{summary}{unseen}")
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use swarrot::Worker;
-use swarrot::layer::Retry;
+use swarrot::config::Changes;
 
+use super::layers::Layers;
 use crate::parse;
 
 /// Runs a command for each message of a queue
@@ -17,9 +18,8 @@ use crate::parse;
 pub(crate) struct Args {
     /// The queue; with --config the name of a worker in the file
     pub(crate) queue: String,
-    /// Takes the broker, the queues, the limits and the layers of the worker from this file, a swarrot.toml; what is told here
-    /// goes before it, and --retry goes inside of its layers
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    /// Takes the broker, the queues, the limits and the layers of the worker from this file; what is told here goes before it
+    #[arg(long, value_name = "FILE", conflicts_with = "url", num_args = 0..=1, default_missing_value = "swarrot.toml")]
     pub(crate) config: Option<PathBuf>,
     /// The command and its arguments; all that follows belongs to it
     #[arg(long, required = true, num_args = 1.., allow_hyphen_values = true, value_name = "COMMAND")]
@@ -30,29 +30,27 @@ pub(crate) struct Args {
     /// Messages held at once, those that wait for their turn included; twice the concurrency unless told
     #[arg(long)]
     prefetch: Option<NonZeroU16>,
-    /// When to try again: 30s..30m*3 are delays that double from the first to the second, three retries; 10s*5 is the same
-    /// delay five times; 30s,3m,30m is a list. Each delay is drawn between half of it and the whole. Without --config it is
-    /// 30s..30m*3, unless told
-    #[arg(long, value_name = "DELAYS", value_parser = parse::retry)]
-    retry: Option<Retry>,
-    /// Parks at once what would be tried again
-    #[arg(long, conflicts_with_all = ["retry", "config"])]
-    no_retry: bool,
     /// Tries again whatever the exit code is
-    #[arg(long, conflicts_with = "no_retry")]
+    #[arg(long, conflicts_with = "no-retry")]
     pub(crate) retry_all: bool,
-    /// Stops a command that takes longer: a SIGTERM for it and its children, and SIGKILL ten seconds later
-    #[arg(long, value_name = "TIME", value_parser = parse::duration)]
-    pub(crate) timeout: Option<Duration>,
     /// Ends after so many messages
     #[arg(long, value_name = "NUMBER")]
     max_messages: Option<NonZeroU64>,
+    /// Whatever the file says, does not end after a number of messages
+    #[arg(long, conflicts_with = "max_messages", hide_short_help = true)]
+    no_max_messages: bool,
     /// Ends after this time
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     max_time: Option<Duration>,
+    /// Whatever the file says, does not end after a time
+    #[arg(long, conflicts_with = "max_time", hide_short_help = true)]
+    no_max_time: bool,
     /// Ends once this process, without its commands, uses more memory, such as 512M
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     memory_limit: Option<u64>,
+    /// Whatever the file says, does not end for the memory that it uses
+    #[arg(long, conflicts_with = "memory_limit", hide_short_help = true)]
+    no_memory_limit: bool,
     /// Ends once the queue is empty
     #[arg(long)]
     stop_when_empty: bool,
@@ -75,17 +73,23 @@ pub(crate) struct Args {
     /// Ends with a failure once the broker has only failed for this long; never, unless told
     #[arg(long, value_name = "TIME", value_parser = parse::duration)]
     give_up_after: Option<Duration>,
+    #[command(flatten)]
+    layers: Layers,
 }
 
 impl Args {
-    /// When to try again; `None` if the file decides, or never.
-    pub(crate) fn retry(&self) -> Option<Retry> {
-        let usual = || Retry::exponential(Duration::from_secs(30), Duration::from_secs(30 * 60));
-        let retry = self.retry.clone().or_else(|| (!self.no_retry && self.config.is_none()).then(usual));
-        retry.map(Retry::jitter)
+    /// What is told here and goes before the file.
+    pub(crate) fn changes(&self) -> Changes {
+        let without = [
+            (self.no_max_messages, "--no-max-messages", "max_messages"),
+            (self.no_max_time, "--no-max-time", "max_time"),
+            (self.no_memory_limit, "--no-memory-limit", "max_memory"),
+        ];
+        let asked = without.into_iter().filter(|(is_asked, ..)| *is_asked);
+        asked.fold(self.layers.0.clone(), |changes, (_, flag, key)| changes.without(flag, key))
     }
 
-    /// A worker as they say, but for its layers.
+    /// A worker as they say, but for what is in [`changes`](Self::changes).
     pub(crate) fn apply<L>(&self, worker: Worker<L>) -> Worker<L> {
         let mut worker = worker;
         if let Some(messages) = self.concurrency {

@@ -17,6 +17,8 @@ use crate::failure::Failure;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long stderr is read once the command has ended: a process that it left behind may keep it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Why a run failed that did not end in time.
+pub(crate) const TOO_LONG: &str = "it took too long";
 /// Bytes of stderr that are kept.
 const TAIL: usize = 1024;
 
@@ -32,7 +34,7 @@ pub(crate) struct Ended {
     pub(crate) interrupted: bool,
 }
 
-/// Runs a command to its end, with this as its input.
+/// Runs a command to its end, with this as its input. At the limit it is told to end.
 ///
 /// # Errors
 /// If it cannot be started.
@@ -42,7 +44,7 @@ pub(crate) struct Ended {
 pub(crate) async fn run(
     command: &mut Command,
     input: &[u8],
-    limit: Option<Duration>,
+    limit: Option<Instant>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<Ended> {
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
@@ -59,7 +61,7 @@ pub(crate) async fn run(
     let stderr = child.stderr.take();
     let (mut timed_out, mut interrupted, mut has_input, mut silent) = (false, false, false, false);
     // Far away where there is no limit.
-    let mut deadline = Instant::now() + limit.unwrap_or(Duration::from_secs(86400 * 365));
+    let mut deadline = limit.unwrap_or_else(|| Instant::now() + Duration::from_secs(86400 * 365));
     let status = {
         let mut listen = pin!(listen(stderr, &mut said));
         let mut stop = pin!(stop);
@@ -139,7 +141,7 @@ impl Ended {
     /// What happened, in one line.
     pub(crate) fn reason(&self) -> String {
         let mut reason = match (self.timed_out, self.status.code(), self.status.signal()) {
-            (true, ..) => "it took too long".to_owned(),
+            (true, ..) => TOO_LONG.to_owned(),
             (_, Some(code), _) => format!("exit code {code}"),
             (_, _, Some(signal)) => format!("ended by signal {signal}"),
             _ => self.status.to_string(),

@@ -3,15 +3,16 @@
 use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use swarrot::{BoxError, Delivery, Handler, Outcome, Permanent, WorkerHandle};
 use tokio::process::Command;
+use tokio::time::Instant;
 
 use super::Args;
 use super::child::{self, Ended};
 use super::environment;
 use super::program::Program;
+use super::timeout::Deadline;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -22,7 +23,6 @@ const TRY_LATER: i32 = 75;
 #[derive(Debug)]
 pub(crate) struct Exec {
     program: Program,
-    timeout: Option<Duration>,
     retry_all: bool,
     let_finish: bool,
     /// Standard output carries our report, so that theirs goes to stderr.
@@ -48,7 +48,6 @@ impl Exec {
     ) -> Self {
         Self {
             program,
-            timeout: args.timeout,
             retry_all: args.retry_all,
             let_finish: args.let_finish,
             report_on_stdout: session.output.is_json(),
@@ -102,6 +101,11 @@ impl Exec {
 
 impl Handler for Exec {
     async fn handle(&self, delivery: Delivery) -> Result<Outcome, BoxError> {
+        let limit = Deadline::of(&delivery);
+        if limit.is_some_and(|limit| limit <= Instant::now()) {
+            // Another try of one that took it all.
+            return Err(Failed(child::TOO_LONG.to_owned()).into());
+        }
         let mut command = self.command(&delivery);
         let stop = async {
             self.stop.asked().await;
@@ -109,7 +113,7 @@ impl Handler for Exec {
                 std::future::pending::<()>().await;
             }
         };
-        match child::run(&mut command, delivery.body(), self.timeout, stop).await {
+        match child::run(&mut command, delivery.body(), limit, stop).await {
             Ok(ended) => self.judge(&ended),
             Err(error) => self.could_not_start(&command, &error),
         }

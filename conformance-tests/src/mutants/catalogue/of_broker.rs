@@ -58,6 +58,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         Hooks { broker: Some(broken::looks_by_taking), ..Hooks::NONE },
     ),
     mutant(
+        "lists_no_dead_letter_queues",
+        &["control::queues_are_listed"],
+        Hooks { broker: Some(broken::lists_no_dead_letter_queues), ..Hooks::NONE },
+    ),
+    mutant(
         "counts_the_unsettled_as_ready",
         &["control::stats_count"],
         Hooks { broker: Some(broken::counts_the_unsettled_as_ready), ..Hooks::NONE },

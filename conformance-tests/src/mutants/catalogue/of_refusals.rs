@@ -15,6 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     silent("drops_delays_silently", &["unclaimed::delay_refused"], Refusals { delay: false, ..ALL }),
     silent("drops_dead_letters_silently", &["unclaimed::dead_letter_refused"], Refusals { dead_letter: false, ..ALL }),
     silent("shows_messages_unclaimed", &["unclaimed::browse_refused"], Refusals { browse: false, ..ALL }),
+    silent("lists_queues_unclaimed", &["unclaimed::list_refused"], Refusals { list: false, ..ALL }),
     silent(
         "counts_deliveries_unclaimed",
         &["unclaimed::delivery_count_absent"],

@@ -1,5 +1,8 @@
 //! `swarrot doctor`.
 
+mod patience;
+mod queue;
+
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
@@ -10,18 +13,18 @@ use swarrot::{Broker, Capabilities, ServerInfo};
 
 use crate::exit::Exit;
 use crate::failure::Result;
-use crate::output::{count, table};
+use crate::output::table;
 use crate::parse;
 use crate::session::Session;
 
 /// Fewer file descriptors than this run out with a few hundred connections and children.
 const FEW_DESCRIPTORS: u64 = 1024;
-/// How long RabbitMQ waits for a settlement, unless it is configured (`consumer_timeout`).
-const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Signs of life of which the middle one counts.
 const PINGS: usize = 5;
 
 /// Says what a broker is and can do, and what should be mended
+///
+/// A line with ! is something to mend, and one with ? what cannot be found out from here.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The broker, in place of --url
@@ -46,6 +49,8 @@ struct Findings {
     ping_milliseconds: f64,
     capabilities: Vec<serde_json::Value>,
     warnings: Vec<String>,
+    /// What cannot be found out from here.
+    notes: Vec<String>,
 }
 
 pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
@@ -54,9 +59,16 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let info = broker.describe().await?;
     let mut warnings = info.warnings.clone();
     warnings.extend(about_this_process());
-    warnings.extend(about_patience(&args, &info));
+    let mut notes = Vec::new();
+    if info.product == "RabbitMQ" {
+        match args.longest_handler {
+            Some(longest) => warnings.extend(patience::warning(longest, &info.version)),
+            None => notes.extend(patience::note(&info.version)),
+        }
+        notes.push("RabbitMQ does not tell its time over AMQP: its clock and ours are not compared".to_owned());
+    }
     for queue in &args.queues {
-        warnings.extend(about_queue(&*broker, queue).await?);
+        warnings.extend(queue::warnings(&*broker, queue, &info).await?);
     }
     let findings = Findings {
         broker: session.broker_name(url),
@@ -65,6 +77,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
         ping_milliseconds: ping(&*broker).await?.as_secs_f64() * 1000.0,
         capabilities: info.capabilities.iter().map(|(kind, can)| as_json(*kind, can)).collect(),
         warnings,
+        notes,
     };
     session.output.print(&findings, || text(&findings, &info))?;
     broker.close().await?;
@@ -88,35 +101,6 @@ fn about_this_process() -> Option<String> {
     Some(format!("this process may open {few} files at once; raise the limit (ulimit -n) to {FEW_DESCRIPTORS} or more"))
 }
 
-fn about_patience(args: &Args, info: &ServerInfo) -> Option<String> {
-    let longest = args.longest_handler?;
-    let limit = humantime::format_duration(CONSUMER_TIMEOUT);
-    (info.product == "RabbitMQ" && longest >= CONSUMER_TIMEOUT).then(|| {
-        format!(
-            "RabbitMQ takes a message back that is not settled for {limit}, unless configured; raise its consumer_timeout \
-             above the longest handler"
-        )
-    })
-}
-
-async fn about_queue(broker: &dyn Broker, queue: &str) -> Result<Vec<String>> {
-    let stats = broker.stats(queue).await?;
-    let mut warnings = Vec::new();
-    match stats.parked {
-        None => warnings.push(format!(
-            "{queue} has no dead-letter queue: what is given up on there cannot be parked; declare it with one"
-        )),
-        Some(0) => {}
-        Some(parked) => {
-            warnings.push(format!("{queue} has {}; see `swarrot dead list {queue}`", count(parked, "dead letter")));
-        }
-    }
-    if stats.ready > 0 && stats.providers == Some(0) {
-        warnings.push(format!("{queue} has {} and no worker; start one", count(stats.ready, "message")));
-    }
-    Ok(warnings)
-}
-
 fn name(kind: QueueKind) -> &'static str {
     match kind {
         QueueKind::Quorum => "quorum",
@@ -131,7 +115,7 @@ fn as_json(kind: QueueKind, can: &Capabilities) -> serde_json::Value {
 }
 
 fn text(findings: &Findings, info: &ServerInfo) -> String {
-    let Findings { broker, product, version, ping_milliseconds, warnings, .. } = findings;
+    let Findings { broker, product, version, ping_milliseconds, warnings, notes, .. } = findings;
     let mut text = format!("{product} {version} at {broker}, answers in {ping_milliseconds:.1} ms\n\n");
     let header: Vec<String> = info.capabilities.iter().map(|(kind, _)| format!("{} queue", name(*kind))).collect();
     let header: Vec<&str> = [""].into_iter().chain(header.iter().map(String::as_str)).collect();
@@ -144,10 +128,13 @@ fn text(findings: &Findings, info: &ServerInfo) -> String {
     text.push_str(&table(&header, rows));
     text.push_str("\n\n");
     if warnings.is_empty() {
-        text.push_str("nothing to mend");
+        text.push_str("nothing to mend\n");
     }
     for warning in warnings {
         text.extend(["! ", warning, "\n"]);
+    }
+    for note in notes {
+        text.extend(["? ", note, "\n"]);
     }
     text
 }
