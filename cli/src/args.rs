@@ -74,7 +74,7 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
             Exit::Usage
         }
         _ => {
-            eprintln!("swarrot: {}", one_line(&error.to_string()));
+            crate::output::note(format_args!("swarrot: {}", one_line(&error.to_string())));
             Exit::Usage
         }
     })

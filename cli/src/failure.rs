@@ -41,7 +41,7 @@ impl Failure {
     /// Says it, and ends with its code.
     pub(crate) fn print(self) -> Exit {
         if let Some(line) = self.line {
-            eprintln!("swarrot: {}", one_line(&line));
+            crate::output::note(format_args!("swarrot: {}", one_line(&line)));
         }
         self.exit
     }

@@ -42,7 +42,7 @@ impl Progress {
     /// Writes a line to stderr without disturbing it.
     pub(crate) fn line(&self, line: &str) {
         if !self.silent {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| crate::output::note(format_args!("{line}")));
         }
     }
 }

@@ -4,6 +4,7 @@ mod ago;
 mod ask;
 mod table;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,6 +14,11 @@ pub(crate) use self::ago::ago;
 pub(crate) use self::ask::confirm;
 pub(crate) use self::table::table;
 use crate::failure::{Failure, Result};
+
+/// Says a line on stderr. Nobody may read it any more, which is no reason to stop.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Where a command prints: text for people, or JSON.
 #[derive(Clone, Copy, Debug)]

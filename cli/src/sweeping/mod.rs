@@ -132,11 +132,11 @@ pub(crate) async fn look(
 /// Says on stderr how many were not seen, if any.
 pub(crate) fn say_not_seen(messages: u64) {
     if messages > 0 {
-        eprintln!(
+        crate::output::note(format_args!(
             "swarrot: {} not seen: others hold them, or they are more than can be held at once ({}); run it again",
             count(messages, "message"),
             Sweep::MAX_HELD
-        );
+        ));
     }
 }
 

@@ -51,7 +51,7 @@ impl Tally {
             if self.done + self.failed == 0 {
                 return Err(Failure::new(line));
             }
-            eprintln!("swarrot: {line}");
+            crate::output::note(format_args!("swarrot: {line}"));
         }
         // Where a signal stopped it nobody expects all of them.
         let stopped = session.stop.is_asked();

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Place, is_running, on_brokers, until};
+use crate::support::{Place, is_running, on_brokers, program, until};
 
 on_brokers!(
     acks,
@@ -22,6 +22,7 @@ on_brokers!(
     a_command_that_vanishes,
     leaves_processes_behind,
     a_worker_of_a_file,
+    nobody_reads_what_it_logs,
 );
 
 /// A file in a folder of its own, for the commands to write to.
@@ -270,4 +271,16 @@ fn a_worker_of_a_file(place: &Place) {
     let unknown = args("mialer", &[]);
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("mailer"), "{unknown:?}");
+}
+
+fn nobody_reads_what_it_logs(place: &Place) {
+    place.publish(&["fails"]);
+    let mut command = program();
+    command.args(work(place, &["--max-messages", "1"], "exit 1")).env("SWARROT_URL", &place.url);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stderr.take());
+    // That it failed is logged, and no reason to stop.
+    assert_eq!(child.wait().expect("it ends").code(), Some(3));
+    place.ready(&place.name("dead"), 1);
 }

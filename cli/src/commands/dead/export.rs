@@ -55,7 +55,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         // It may be meant as a copy before they are dropped.
         file.sync_all()?;
-        eprintln!("exported {}", count(written, "message"));
+        crate::output::note(format_args!("exported {}", count(written, "message")));
     }
     broker.close().await?;
     say_not_seen(not_seen);

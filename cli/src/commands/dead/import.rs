@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         format!("imported {}", count(done.imported, "message"))
     })?;
     if session.stop.is_asked() {
-        eprintln!("swarrot: stopped by a signal; {}", done.so_far());
+        crate::output::note(format_args!("swarrot: stopped by a signal; {}", done.so_far()));
         return Ok(Exit::Signal);
     }
     Ok(Exit::Done)

@@ -7,7 +7,7 @@ use crate::failure::Result;
 use crate::message::{Document, Filter};
 use crate::output::{ago, count, table};
 use crate::session::Session;
-use crate::sweeping::{Choice, look};
+use crate::sweeping::{Choice, look, say_not_seen};
 
 /// Lists dead letters: what failed, why, how often, since when
 ///
@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let all = broker.stats(&dead).await?.ready;
     let mut choice = Choice::by(&args.filters);
     let mut rows = Vec::new();
-    look(&*broker, &dead, Some(args.max), session, |message| {
+    let not_seen = look(&*broker, &dead, Some(args.max), session, |message| {
         if choice.take(message) {
             if session.output.is_json() {
                 session.output.print(&Document::of_message(&dead, message), String::new)?;
@@ -49,7 +49,8 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         session.output.print(&(), || text)?;
     }
     broker.close().await?;
-    Ok(Exit::Done)
+    say_not_seen(not_seen);
+    Ok(if not_seen == 0 { Exit::Done } else { Exit::Partly })
 }
 
 fn row(message: &Message) -> Vec<String> {

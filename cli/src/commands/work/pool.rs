@@ -72,7 +72,10 @@ async fn keep_running(index: usize, stop: Stop) -> io::Result<Exit> {
         let limit = code == Some(Exit::Limit.code().into());
         let pause = if limit { PAUSE.saturating_sub(began.elapsed()) } else { PAUSE.max(backoff.next_delay()) };
         if !limit {
-            eprintln!("swarrot: process {index} ended ({status}); another one starts in {:.1} s", pause.as_secs_f64());
+            crate::output::note(format_args!(
+                "swarrot: process {index} ended ({status}); another one starts in {:.1} s",
+                pause.as_secs_f64()
+            ));
         }
         tokio::select! {
             () = sleep(pause) => {}

@@ -13,7 +13,7 @@ use crate::session::Session;
 /// If the output is closed.
 pub(crate) fn print(report: &Report, session: &Session) -> Result<()> {
     if !session.output.is_json() {
-        eprintln!("{report}");
+        crate::output::note(format_args!("{report}"));
         return Ok(());
     }
     let c = &report.counts;
