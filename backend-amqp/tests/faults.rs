@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use support::node::{Node, node};
 use support::{Bench, ack_all, body, connect, many, next, nothing, secs, settle, take, unique};
+use swarrot_conformance::proxy::Proxy;
 use swarrot_core::topology::{Queue, Topology};
 use swarrot_core::{
     Broker, ConnectionState, Error, ErrorKind, Message, MessageProvider, MessagePublisherExt, Outcome, Outgoing,
@@ -247,6 +248,25 @@ async fn a_server_in_need_blocks_publishers_but_not_settling() {
         settle(&*provider, &delivery, Outcome::Ack).await;
     }
     assert!(!bodies.contains(&"second".to_owned()), "what failed as blocked was not sent: {bodies:?}");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_connection_that_dies_is_replaced() {
+    let node = node().await;
+    let proxy = Proxy::start(node.addr()).await.expect("a port");
+    let through = node.url().replace(&node.addr().to_string(), &proxy.addr().to_string());
+    let bench = Bench::at("blocked", &through, Queue::classic).await;
+    let publisher =
+        bench.broker.publisher("", PublisherOptions::default().timeout(secs(2))).await.expect("a publisher");
+    let publish = |body: &'static str| publisher.publish_one(Outgoing::new(&bench.queue, Message::new(body)));
+    publish("before").await.expect("published");
+    node.ctl(&["set_vm_memory_high_watermark", "absolute", "1000000"]).await;
+    while publish("meanwhile").await.map_or_else(|error| error.kind(), |()| ErrorKind::Unknown) != ErrorKind::Blocked {}
+    // The connection goes while the alarm is on, and nobody says of it that the alarm is over.
+    proxy.cut().await;
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    publish("after").await.expect("published on a connection of its own");
     bench.end().await;
 }
 

@@ -4,6 +4,7 @@ mod backoff;
 mod transport;
 
 mod guard;
+mod listener;
 mod mend;
 mod server;
 
@@ -11,13 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
-use lapin::{Connection, ConnectionProperties, Event};
+use futures_util::FutureExt;
+use lapin::{Connection, ConnectionProperties};
 use swarrot_core::{Error, ErrorKind, Result};
 use tokio::sync::{Mutex, watch};
-use tokio::task::AbortHandle;
 
 pub(crate) use self::backoff::Backoff;
+use self::listener::Listener;
 pub(crate) use self::server::Server;
 use self::transport::{Kit, Line};
 use crate::config::{Config, FRAME_MAX};
@@ -48,7 +49,7 @@ pub(crate) struct Link {
     count: AtomicU64,
     /// The largest frame that was agreed on the last time.
     frame_max: AtomicUsize,
-    /// Whether the server has stopped taking messages. Written by the one listener to lapin's events.
+    /// Whether the server has stopped taking messages on the present connection. Written by its [`Listener`].
     blocked: watch::Sender<bool>,
     closed: AtomicBool,
 }
@@ -58,7 +59,7 @@ struct Live {
     number: u64,
     connection: Arc<Connection>,
     line: Line,
-    listener: AbortHandle,
+    _listener: Listener,
 }
 
 /// A channel, and what its connection is like. Closed when it is dropped.
@@ -202,25 +203,8 @@ impl Link {
         self.frame_max.store(connection.configuration().frame_max() as usize, Ordering::Relaxed);
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(role = self.role.name(), host = target, number, "connected");
-        let mut events = Box::pin(connection.events_listener());
-        self.blocked.send_replace(connection.status().blocked());
-        let (blocked, role) = (self.blocked.clone(), self.role.name());
-        let listener = tokio::spawn(async move {
-            while let Some(event) = events.next().await {
-                match event {
-                    Event::ConnectionBlocked(reason) => {
-                        tracing::warn!(role, reason, "the server takes no messages");
-                        blocked.send_replace(true);
-                    }
-                    Event::ConnectionUnblocked => {
-                        tracing::info!(role, "the server takes messages again");
-                        blocked.send_replace(false);
-                    }
-                    _ => {}
-                }
-            }
-        });
-        Ok(Live { number, connection: Arc::new(connection), line, listener: listener.abort_handle() })
+        let listener = Listener::start(&connection, self.blocked.clone(), self.role.name());
+        Ok(Live { number, connection: Arc::new(connection), line, _listener: listener })
     }
 }
 
@@ -240,12 +224,6 @@ impl Role {
             Self::Receive => "receive",
             Self::Publish => "publish",
         }
-    }
-}
-
-impl Drop for Live {
-    fn drop(&mut self) {
-        self.listener.abort();
     }
 }
 
