@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use lapin::options::BasicQosOptions;
 use lapin::{Connection, ConnectionProperties};
 use swarrot_core::{Error, ErrorKind, Result};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use self::backoff::Backoff;
@@ -73,7 +75,7 @@ pub(crate) struct Channel {
     /// Which of the link's connections it is on.
     pub(crate) connection: u64,
     pub(crate) server: Server,
-    _held: Arc<Held>,
+    held: Arc<Held>,
 }
 
 impl Link {
@@ -118,7 +120,7 @@ impl Link {
     async fn open(&self, held: &Arc<Held>) -> Result<Channel> {
         match within(CALL_TIMEOUT, "open a channel", held.connection.create_channel()).await {
             Ok(lapin) => {
-                Ok(Channel { lapin, connection: held.number, server: held.line.server(), _held: Arc::clone(held) })
+                Ok(Channel { lapin, connection: held.number, server: held.line.server(), held: Arc::clone(held) })
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Timeout && !*self.blocked.borrow() {
@@ -236,10 +238,24 @@ impl Link {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        // lapin would close it too, but takes the whole connection for broken if that close meets one by the server. The
-        // first poll sends the request; the answer is of no interest.
-        if self.lapin.status().connected() {
-            let _ = self.lapin.close(REPLY_SUCCESS, "OK".into()).now_or_never();
+        if !self.lapin.status().connected() {
+            return;
+        }
+        // A call that nobody waits for any more may be under way, and the server may answer it by closing the channel. If
+        // that meets a close of ours, lapin takes the whole connection for broken. So ours has to come after the answers to
+        // all that was sent: after the answer to one more call, which changes nothing.
+        let (lapin, held) = (self.lapin.clone(), Arc::clone(&self.held));
+        let close = async move {
+            let answered = within(CALL_TIMEOUT, "close", lapin.basic_qos(0, BasicQosOptions::default())).await;
+            if lapin.status().connected() && answered.is_ok() {
+                let _ = within(CLOSE_TIMEOUT, "close", lapin.close(REPLY_SUCCESS, "OK".into())).await;
+            }
+            drop(held);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(close)),
+            // The first poll sends the request; nobody is left to wait for more.
+            Err(_) => drop(self.lapin.close(REPLY_SUCCESS, "OK".into()).now_or_never()),
         }
     }
 }
