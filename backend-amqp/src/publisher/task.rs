@@ -56,8 +56,8 @@ pub(super) struct Task {
     queue: VecDeque<u64>,
     /// Refused, by the time at which they are sent again.
     refused: BTreeSet<(Instant, u64)>,
-    /// When to give up, in order: all have the same time. May hold ids that are settled.
-    deadlines: VecDeque<(Instant, u64)>,
+    /// When to give up on each entry.
+    deadlines: BTreeSet<(Instant, u64)>,
     window: Option<Window>,
     opening: Option<Work<Result<Channel>>>,
     /// When to try to open a channel again.
@@ -93,7 +93,7 @@ impl Task {
             next_id: 0,
             queue: VecDeque::new(),
             refused: BTreeSet::new(),
-            deadlines: VecDeque::new(),
+            deadlines: BTreeSet::new(),
             window: None,
             opening: None,
             retry_at: None,
@@ -149,7 +149,7 @@ impl Task {
             self.next_id += 1;
             let id = self.next_id;
             entry.identify(id);
-            self.deadlines.push_back((entry.deadline, id));
+            self.deadlines.insert((entry.deadline, id));
             self.entries.insert(id, entry);
             self.queue.push_back(id);
             // A caller hands over batches: take what there is before going on to send.
@@ -183,7 +183,7 @@ impl Task {
                 break;
             }
             self.ripening.pop_first();
-            if let Some(entry) = self.entries.remove(&id) {
+            if let Some(entry) = self.remove(id) {
                 entry.answer.give(Ok(()));
             }
         }
@@ -206,7 +206,7 @@ impl Task {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             if let Some(limit) = self.size_limit.filter(|limit| entry.body.len() > *limit) {
                 let message = format!("the body has {} bytes, the server takes {limit}", entry.body.len());
-                if let Some(entry) = self.entries.remove(&id) {
+                if let Some(entry) = self.remove(id) {
                     entry.answer.give(Err(Error::new(ErrorKind::TooLarge, message).with_operation("publish")));
                 }
                 continue;
@@ -253,7 +253,7 @@ impl Task {
                 self.refused.insert((now + pause, id));
                 continue;
             }
-            let Some(mut entry) = self.entries.remove(&id) else {
+            let Some(entry) = self.entries.get_mut(&id) else {
                 // Given up on at its deadline.
                 self.abandoned = self.abandoned.saturating_sub(1);
                 continue;
@@ -263,15 +263,22 @@ impl Task {
             if let Some(ripe) = ripe.filter(|_| verdict == Verdict::Confirmed) {
                 entry.stage = Stage::Ripening;
                 self.ripening.insert((ripe, id));
-                self.entries.insert(id, entry);
                 continue;
             }
+            let Some(entry) = self.remove(id) else { continue };
             let key = entry.routing_key.as_str();
             entry.answer.give(match verdict {
                 Verdict::Unroutable => Err(self.unroutable(key)),
                 _ => Ok(()),
             });
         }
+    }
+
+    /// Takes out what has its verdict.
+    fn remove(&mut self, id: u64) -> Option<Box<Entry>> {
+        let entry = self.entries.remove(&id)?;
+        self.deadlines.remove(&(entry.deadline, id));
+        Some(entry)
     }
 
     fn unroutable(&self, key: &str) -> Error {
@@ -371,7 +378,7 @@ impl Task {
 
     fn fail(&mut self, id: u64, error: Error) {
         self.suspects.remove(&id);
-        if let Some(entry) = self.entries.remove(&id) {
+        if let Some(entry) = self.remove(id) {
             entry.answer.give(Err(error.with_operation("publish")));
         }
     }
@@ -379,18 +386,15 @@ impl Task {
     /// Gives up on what is overdue.
     fn expire(&mut self, now: Instant) {
         let mut silent = false;
-        while let Some(&(deadline, id)) = self.deadlines.front() {
-            let Some(entry) = self.entries.get(&id) else {
-                self.deadlines.pop_front();
-                continue;
-            };
+        while let Some(&(deadline, id)) = self.deadlines.first() {
             if deadline > now {
                 break;
             }
-            self.deadlines.pop_front();
+            self.deadlines.pop_first();
+            let Some(entry) = self.entries.get(&id) else { continue };
             let blocked = self.is_blocked();
             if entry.stage == Stage::Ripening {
-                if let Some(entry) = self.entries.remove(&id) {
+                if let Some(entry) = self.remove(id) {
                     entry.answer.give(Ok(()));
                 }
                 continue;
@@ -411,6 +415,10 @@ impl Task {
             }
             let error = self.overdue(entry, blocked);
             self.fail(id, error);
+        }
+        // While nothing is sent, what was given up on leaves its place in the queue behind.
+        if self.queue.len() > 2 * self.entries.len() + WINDOW {
+            self.queue.retain(|id| self.entries.contains_key(id));
         }
         if silent {
             // Confirmations take milliseconds; this channel is deaf.
@@ -443,7 +451,7 @@ impl Task {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let refused = self.refused.first().map(|(when, _)| *when);
         let retry = self.retry_at.filter(|_| !self.entries.is_empty());
         let ripe = self.ripening.first().map(|(when, _)| *when);
@@ -476,3 +484,6 @@ async fn open(wiring: Arc<Wiring>, doubt: bool) -> Result<Channel> {
     within(CALL_TIMEOUT, "confirm", channel.lapin.confirm_select(ConfirmSelectOptions::default())).await?;
     Ok(channel)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The task's bookkeeping, with no server: what it does with entries, and when.
+
+use bytes::Bytes;
+use lapin::BasicProperties;
+use lapin::types::FieldTable;
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::config::Config;
+use crate::connection::Role;
+use crate::publisher::entry::Batch;
+use crate::topology::delay::Bucket;
+
+/// A task that is not connected, and does not run by itself.
+fn task() -> Task {
+    let config = Arc::new(Config::parse(&"amqp://".parse().expect("a URL")).expect("a URL of AMQP"));
+    let [publish, receive] = [Role::Publish, Role::Receive].map(|role| Arc::new(Link::new(Arc::clone(&config), role)));
+    let wiring = Wiring { publish, receive, remembered: Arc::new(Remembered::new(false)), exchange: String::new() };
+    let (_, jobs) = mpsc::channel(1);
+    Task::new(Arc::new(wiring), jobs)
+}
+
+/// Takes in a message that has so long to go; its id, and where its result will be.
+async fn give(task: &mut Task, patience: Duration, change: impl FnOnce(&mut Entry)) -> (u64, Arc<Batch>) {
+    let room = || async { Arc::new(Semaphore::new(1)).acquire_owned().await.expect("open") };
+    let batch = Batch::new(1);
+    let mut entry = Box::new(Entry {
+        properties: BasicProperties::default(),
+        headers: FieldTable::default(),
+        body: Bytes::from_static(b"ten bytes."),
+        routing_key: "queue".into(),
+        bucket: None,
+        deadline: Instant::now() + patience,
+        stage: Stage::Queued,
+        sent_at: None,
+        lost: false,
+        refusals: 0,
+        answer: batch.answer(0),
+        _room: (room().await, room().await),
+    });
+    change(&mut entry);
+    task.take(entry);
+    (task.next_id, batch)
+}
+
+/// The result that is there already.
+async fn result(batch: &Batch) -> Result<(), ErrorKind> {
+    let results = tokio::time::timeout(Duration::ZERO, batch.results()).await.expect("there is a result");
+    results.into_iter().next().expect("one").map_err(|error| error.kind())
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn each_is_given_up_on_at_its_own_deadline() {
+    let mut task = task();
+    let (old, _old) = give(&mut task, 5 * SECOND, |_| {}).await;
+    let (young, answer) = give(&mut task, SECOND, |_| {}).await;
+    assert_eq!(task.wake_at(), Some(Instant::now() + SECOND));
+    tokio::time::advance(SECOND).await;
+    task.expire(Instant::now());
+    assert_eq!(result(&answer).await, Err(ErrorKind::Timeout));
+    assert!(task.entries.contains_key(&old) && !task.entries.contains_key(&young));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_its_verdict_leaves_nothing_behind() {
+    let mut task = task();
+    for _ in 0..10 {
+        let (id, answer) = give(&mut task, 5 * SECOND, |_| {}).await;
+        task.judge(&mut vec![(id, Verdict::Confirmed)]);
+        assert_eq!(result(&answer).await, Ok(()));
+    }
+    assert!(task.entries.is_empty() && task.deadlines.is_empty(), "{:?}", task.deadlines);
+    // Nothing is sent, so that all that is given up on is still in the queue.
+    for _ in 0..3 * WINDOW {
+        give(&mut task, SECOND, |_| {}).await;
+    }
+    tokio::time::advance(SECOND).await;
+    task.expire(Instant::now());
+    assert_eq!((task.entries.len(), task.queue.len()), (0, 0));
+}
