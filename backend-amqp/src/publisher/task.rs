@@ -453,7 +453,7 @@ impl Task {
     fn wake_at(&self) -> Option<Instant> {
         let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let refused = self.refused.first().map(|(when, _)| *when);
-        let retry = self.retry_at.filter(|_| !self.entries.is_empty());
+        let retry = self.retry_at.filter(|_| !self.entries.is_empty() && !self.is_blocked());
         let ripe = self.ripening.first().map(|(when, _)| *when);
         [deadline, refused, retry, ripe].into_iter().flatten().min()
     }

@@ -80,3 +80,15 @@ async fn what_has_its_verdict_leaves_nothing_behind() {
     task.expire(Instant::now());
     assert_eq!((task.entries.len(), task.queue.len()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_tried_again_while_blocked() {
+    let mut task = task();
+    task.blocked = watch::channel(true).1;
+    let (_, _answer) = give(&mut task, 5 * SECOND, |_| {}).await;
+    task.retry_at = Some(Instant::now() - SECOND);
+    task.pump();
+    assert_eq!(task.wake_at(), Some(Instant::now() + 5 * SECOND), "it does not wake for what it may not do");
+    task.blocked = watch::channel(false).1;
+    assert!(task.wake_at() < Some(Instant::now()));
+}
