@@ -393,12 +393,6 @@ impl Task {
             self.deadlines.pop_first();
             let Some(entry) = self.entries.get(&id) else { continue };
             let blocked = self.is_blocked();
-            if entry.stage == Stage::Ripening {
-                if let Some(entry) = self.remove(id) {
-                    entry.answer.give(Ok(()));
-                }
-                continue;
-            }
             let unheard = match entry.stage {
                 Stage::Flying => entry.sent_at.is_some_and(|at| now.duration_since(at) >= UNHEARD),
                 Stage::Refused => entry.refusals > 0,
@@ -431,6 +425,10 @@ impl Task {
         let error = match entry.stage {
             Stage::Flying if blocked => Error::new(ErrorKind::Unknown, format!("sent, but not confirmed: {BLOCKED}")),
             Stage::Flying => Error::new(ErrorKind::Unknown, "sent, but not confirmed in time"),
+            Stage::Ripening => Error::new(
+                ErrorKind::Unknown,
+                "sent, but the delay queue is too new for its confirmation to be relied on in time",
+            ),
             _ if entry.lost => Error::new(ErrorKind::Unknown, "sent, but the connection broke before it was confirmed"),
             Stage::Refused if entry.refusals > 0 => Error::new(
                 ErrorKind::Rejected,

@@ -92,3 +92,18 @@ async fn nothing_is_tried_again_while_blocked() {
     task.blocked = watch::channel(false).1;
     assert!(task.wake_at() < Some(Instant::now()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_new_delay_queue_confirms_is_unknown_until_it_is_old_enough() {
+    let mut task = task();
+    let (id, answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Ripening).await;
+    task.ripening.insert((Instant::now() + 3 * SECOND, id));
+    tokio::time::advance(SECOND).await;
+    task.pump();
+    assert_eq!(result(&answer).await, Err(ErrorKind::Unknown));
+    let (id, answer) = give(&mut task, 5 * SECOND, |entry| entry.stage = Stage::Ripening).await;
+    task.ripening.insert((Instant::now() + 3 * SECOND, id));
+    tokio::time::advance(3 * SECOND).await;
+    task.pump();
+    assert_eq!(result(&answer).await, Ok(()));
+}
