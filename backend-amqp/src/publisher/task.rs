@@ -199,18 +199,9 @@ impl Task {
     }
 
     fn send_queued(&mut self) {
-        let Some(window) = &mut self.window else { return };
-        let limit = if self.suspects.is_empty() { WINDOW } else { 1 };
-        while window.len() < limit {
-            let Some(id) = self.queue.pop_front() else { return };
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            if let Some(limit) = self.size_limit.filter(|limit| entry.body.len() > *limit) {
-                let message = format!("the body has {} bytes, the server takes {limit}", entry.body.len());
-                if let Some(entry) = self.remove(id) {
-                    entry.answer.give(Err(Error::new(ErrorKind::TooLarge, message).with_operation("publish")));
-                }
-                continue;
-            }
+        while self.window.as_ref().is_some_and(|window| window.len() < self.limit()) {
+            let Some(id) = self.next_to_send() else { return };
+            let (Some(window), Some(entry)) = (&mut self.window, self.entries.get_mut(&id)) else { return };
             let exchange = match &mut entry.bucket {
                 None => self.wiring.exchange.clone(),
                 Some(bucket) => {
@@ -232,6 +223,23 @@ impl Task {
             entry.stage = Stage::Flying;
             entry.sent_at = Some(Instant::now());
             window.send(id, entry, exchange);
+        }
+    }
+
+    /// How many may be in flight at once.
+    fn limit(&self) -> usize {
+        if self.suspects.is_empty() { WINDOW } else { 1 }
+    }
+
+    /// The next in the queue. Those that the server is known not to take fail here.
+    fn next_to_send(&mut self) -> Option<u64> {
+        loop {
+            let id = self.queue.pop_front()?;
+            let Some(entry) = self.entries.get(&id) else { continue };
+            let size = entry.body.len();
+            let Some(limit) = self.size_limit.filter(|limit| size > *limit) else { return Some(id) };
+            let message = format!("the body has {size} bytes, the server takes {limit}");
+            self.fail(id, Error::new(ErrorKind::TooLarge, message));
         }
     }
 

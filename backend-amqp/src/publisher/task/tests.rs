@@ -107,3 +107,14 @@ async fn what_a_new_delay_queue_confirms_is_unknown_until_it_is_old_enough() {
     task.pump();
     assert_eq!(result(&answer).await, Ok(()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_that_is_too_large_is_no_suspect_any_more() {
+    let mut task = task();
+    let (large, answer) = give(&mut task, SECOND, |_| {}).await;
+    let (small, _answer) = give(&mut task, SECOND, |entry| entry.body = Bytes::from_static(b"small")).await;
+    task.suspects.insert(large);
+    task.size_limit = Some(9);
+    assert_eq!((task.limit(), task.next_to_send(), task.limit()), (1, Some(small), WINDOW));
+    assert_eq!(result(&answer).await, Err(ErrorKind::TooLarge));
+}
