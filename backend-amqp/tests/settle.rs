@@ -284,3 +284,24 @@ async fn several_callers_share_a_provider() {
     assert_eq!(body(&next(&*provider).await), "one more");
     bench.end().await;
 }
+
+#[tokio::test]
+async fn a_retry_works_after_its_delay_queue_was_deleted() {
+    // A delay that no other test has.
+    const DELAY: Duration = Duration::from_millis(330);
+    let bench = Bench::classic("vanished").await;
+    bench.fill(1).await;
+    let provider = bench.provider(1).await;
+    for attempt in 1..=3 {
+        let delivery = next(&*provider).await;
+        assert_eq!(delivery.attempt(), attempt);
+        settle(&*provider, &delivery, Outcome::retry(DELAY)).await;
+        if attempt == 1 {
+            let back = next(&*provider).await;
+            settle(&*provider, &back, Outcome::Requeue).await;
+            bench.broker.delete("swarrot.delay.330").await.expect("deleted");
+        }
+    }
+    assert_eq!(next(&*provider).await.attempt(), 4);
+    bench.end().await;
+}

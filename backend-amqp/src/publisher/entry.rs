@@ -29,6 +29,8 @@ pub(super) struct Entry {
     /// Sent on a channel that broke before the verdict came.
     pub(super) lost: bool,
     pub(super) refusals: u32,
+    /// Its delay queue was found missing once, and made again.
+    pub(super) missed: bool,
     pub(super) answer: Answer,
     /// Its share of the room that a publisher has; free again with the verdict.
     pub(super) _room: Room,

@@ -159,6 +159,7 @@ impl MessagePublisher for AmqpPublisher {
                 sent_at: None,
                 lost: false,
                 refusals: 0,
+                missed: false,
                 answer,
                 _room: room,
             });

@@ -266,6 +266,14 @@ impl Task {
                 self.abandoned = self.abandoned.saturating_sub(1);
                 continue;
             };
+            if let Some(bucket) = entry.bucket.as_ref().filter(|_| verdict == Verdict::Unroutable && !entry.missed) {
+                // It was deleted meanwhile. It is made again for this one and all behind it.
+                self.delays.forget_one(bucket);
+                entry.missed = true;
+                entry.stage = Stage::Queued;
+                self.queue.push_back(id);
+                continue;
+            }
             // Even when the delay is over: a busy server passes a message on later, and forgets it with its queue until then.
             let ripe = entry.bucket.as_ref().and_then(|bucket| self.delays.ripe_at(bucket, now));
             if let Some(ripe) = ripe.filter(|_| verdict == Verdict::Confirmed) {

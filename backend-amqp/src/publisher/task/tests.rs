@@ -35,6 +35,7 @@ async fn give(task: &mut Task, patience: Duration, change: impl FnOnce(&mut Entr
         sent_at: None,
         lost: false,
         refusals: 0,
+        missed: false,
         answer: batch.answer(0),
         _room: (room().await, room().await),
     });
@@ -117,4 +118,16 @@ async fn a_suspect_that_is_too_large_is_no_suspect_any_more() {
     task.size_limit = Some(9);
     assert_eq!((task.limit(), task.next_to_send(), task.limit()), (1, Some(small), WINDOW));
     assert_eq!(result(&answer).await, Err(ErrorKind::TooLarge));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_queue_is_made_again_once() {
+    let mut task = task();
+    let delay = Bucket::new(Some(SECOND), "").expect("not too long");
+    let (id, answer) = give(&mut task, SECOND, |entry| entry.bucket = delay).await;
+    task.queue.clear();
+    task.judge(&mut vec![(id, Verdict::Unroutable)]);
+    assert_eq!(task.queue, [id]);
+    task.judge(&mut vec![(id, Verdict::Unroutable)]);
+    assert_eq!(result(&answer).await, Err(ErrorKind::Unroutable));
 }
