@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::delays::Delays;
-use super::entry::{Entry, Stage};
+use super::entry::{Entry, Lost, Stage};
 use super::window::{Verdict, Window};
 use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
 use crate::error::{from_lapin, size_limit, within};
@@ -254,7 +254,6 @@ impl Task {
                     continue;
                 };
                 entry.stage = Stage::Refused;
-                entry.lost = false;
                 let ceiling = REFUSED.0.saturating_mul(1 << entry.refusals.min(8)).min(REFUSED.1);
                 entry.refusals += 1;
                 let pause = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -327,7 +326,7 @@ impl Task {
             if let [only] = flying[..]
                 && (self.suspects.remove(&only) || !self.doubt)
             {
-                self.fail(only, error.clone());
+                self.refuse(only, &error);
                 flying.clear();
             }
             self.suspects.extend(&flying);
@@ -336,7 +335,7 @@ impl Task {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.stage = Stage::Queued;
                 // What the broker closed the channel over was not taken; others may have been.
-                entry.lost = true;
+                entry.lost = entry.lost.max(if over_a_message { Lost::WithChannel } else { Lost::WithConnection });
                 self.queue.push_front(id);
             }
         }
@@ -358,7 +357,7 @@ impl Task {
                 if !error.is_temporary() {
                     let all: Vec<_> = self.entries.keys().copied().collect();
                     for id in all {
-                        self.fail(id, error.clone());
+                        self.refuse(id, &error);
                     }
                     self.queue.clear();
                     self.refused.clear();
@@ -381,10 +380,7 @@ impl Task {
                     entry.stage = Stage::Refused;
                     self.refused.insert((Instant::now() + REFUSED.1, id));
                 }
-                Err(error) => {
-                    let error = error.clone();
-                    self.fail(id, error);
-                }
+                Err(error) => self.refuse(id, error),
             }
         }
         if let Err(error) = result {
@@ -397,6 +393,12 @@ impl Task {
         if let Some(entry) = self.remove(id) {
             entry.answer.give(Err(error.with_operation("publish")));
         }
+    }
+
+    /// Fails it over what will not pass. Nothing is known of one that may have been taken before.
+    fn refuse(&mut self, id: u64, error: &Error) {
+        let lost = self.entries.get(&id).is_some_and(|entry| entry.lost == Lost::WithConnection);
+        self.fail(id, if lost { broken().with_source(error.clone()) } else { error.clone() });
     }
 
     /// Gives up on what is overdue.
@@ -445,7 +447,7 @@ impl Task {
                 ErrorKind::Unknown,
                 "sent, but the delay queue is too new for its confirmation to be relied on in time",
             ),
-            _ if entry.lost => Error::new(ErrorKind::Unknown, "sent, but the connection broke before it was confirmed"),
+            _ if entry.lost != Lost::Never => broken(),
             Stage::Refused if entry.refusals > 0 => Error::new(
                 ErrorKind::Rejected,
                 "the broker refused it until the time was up; the queue is full or has no leader",
@@ -483,6 +485,10 @@ impl Task {
         }
         within(CLOSE_TIMEOUT, "close", window.channel().close(200, "OK".into())).await
     }
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Unknown, "sent, but the connection broke before it was confirmed")
 }
 
 /// Opens a channel that confirms.

@@ -33,7 +33,7 @@ async fn give(task: &mut Task, patience: Duration, change: impl FnOnce(&mut Entr
         deadline: Instant::now() + patience,
         stage: Stage::Queued,
         sent_at: None,
-        lost: false,
+        lost: Lost::Never,
         refusals: 0,
         missed: false,
         answer: batch.answer(0),
@@ -130,4 +130,40 @@ async fn a_delay_queue_is_made_again_once() {
     assert_eq!(task.queue, [id]);
     task.judge(&mut vec![(id, Verdict::Unroutable)]);
     assert_eq!(result(&answer).await, Err(ErrorKind::Unroutable));
+}
+
+fn hard() -> Error {
+    use lapin::protocol::{AMQPError, AMQPHardError};
+    let error = AMQPError::new(AMQPHardError::INTERNALERROR.into(), "INTERNAL_ERROR - a node died".into());
+    from_lapin(lapin::ErrorKind::ProtocolError(error).into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_the_server_is_blamed_on_no_message() {
+    let mut task = task();
+    let (id, _answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    task.queue.clear();
+    task.end_epoch(hard());
+    assert_eq!((&task.queue, task.suspects.len()), (&VecDeque::from([id]), 0));
+    // One message alone, over which the server closes the channel, is to blame.
+    let mut task = self::task();
+    let (_, answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    task.end_epoch(Error::new(ErrorKind::AccessRefused, "no"));
+    assert_eq!(result(&answer).await, Err(ErrorKind::AccessRefused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_taken_is_unknown_whatever_comes_after() {
+    let mut task = task();
+    let (_, sent) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    task.end_epoch(hard());
+    let (_, new) = give(&mut task, SECOND, |_| {}).await;
+    task.opened(Err(Error::new(ErrorKind::AccessRefused, "no")));
+    assert_eq!((result(&sent).await, result(&new).await), (Err(ErrorKind::Unknown), Err(ErrorKind::AccessRefused)));
+
+    let (_, sent) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    task.end_epoch(hard());
+    task.entries.values_mut().for_each(|entry| entry.stage = Stage::Flying);
+    task.end_epoch(Error::new(ErrorKind::AccessRefused, "no"));
+    assert_eq!(result(&sent).await, Err(ErrorKind::Unknown));
 }
