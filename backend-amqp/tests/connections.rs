@@ -2,11 +2,15 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use support::{Bench, connect, kind, next, nothing, settle, unique, url};
-use swarrot_conformance::proxy::Proxy;
-use swarrot_core::{Broker as _, BrokerUrl, ErrorKind, Message, Outcome, ProviderOptions};
+use swarrot_conformance::proxy::{Direction, Proxy};
+use swarrot_core::{
+    Broker as _, BrokerUrl, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, ProviderOptions,
+    PublisherOptions,
+};
 use tokio::time::timeout;
 
 /// A proxy before the server, and the server's URL by way of it.
@@ -65,6 +69,35 @@ async fn a_dropped_call_that_the_server_refuses_breaks_no_connection() {
     settle(&*provider, &held, Outcome::Ack).await;
     nothing(&*provider).await;
     assert_eq!(proxy.counters().connections, connections, "none was made anew");
+    broker.close().await.expect("closed");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_whose_channels_break_comes_back_slower_and_slower() {
+    // What a client sends until it has published: three frames to connect, two to open a channel, one of the message.
+    const FRAMES: u64 = 6;
+    let bench = Bench::classic("slower").await;
+    let (proxy, through) = proxied().await;
+    let broker = connect(&through).await.expect("the server answers");
+    let publisher = broker.publisher("", PublisherOptions::default().timeout(Duration::from_secs(5))).await;
+    let before = proxy.counters().connections;
+    proxy.cut_after_frames(Direction::ToServer, FRAMES);
+    let proxy = Arc::new(proxy);
+    let cutting = tokio::spawn({
+        let proxy = Arc::clone(&proxy);
+        async move {
+            for cuts in 1.. {
+                proxy.until(|counters| counters.cuts >= cuts).await;
+                proxy.cut_after_frames(Direction::ToServer, FRAMES);
+            }
+        }
+    });
+    let result = publisher.expect("a publisher").publish_one(Outgoing::new(&bench.queue, Message::new("x"))).await;
+    assert_eq!(kind(result), ErrorKind::Unknown);
+    cutting.abort();
+    let made = proxy.counters().connections - before;
+    assert!((2..30).contains(&made), "{made} connections in five seconds");
     broker.close().await.expect("closed");
     bench.end().await;
 }

@@ -19,7 +19,7 @@ use swarrot_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
-pub(crate) use self::backoff::Backoff;
+pub(crate) use self::backoff::{Backoff, LIVED};
 use self::listener::Listener;
 pub(crate) use self::server::Server;
 use self::transport::{Kit, Line};

@@ -10,10 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::serving::{Serving, Wiring};
-use crate::connection::Backoff;
-
-/// A channel that lived so long was a success: the next try to connect comes at once.
-const LIVED: Duration = Duration::from_secs(5);
+use crate::connection::{Backoff, LIVED};
 
 /// After the broker ended the delivery, so long at least: a queue that is made again before all its providers are told
 /// that it was deleted can leave them on it, yet without deliveries.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::delays::Delays;
 use super::entry::{Entry, Lost, Stage};
 use super::window::{Verdict, Window};
-use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
+use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, LIVED, Link};
 use crate::error::{from_lapin, size_limit, within};
 use crate::topology::{Desk, Remembered, inspect_exchange};
 
@@ -63,6 +63,8 @@ pub(super) struct Task {
     /// When to try to open a channel again.
     retry_at: Option<Instant>,
     backoff: Backoff,
+    /// When the last channel was opened.
+    opened_at: Option<Instant>,
     /// Why there is no channel.
     failure: Option<Error>,
     /// The exchange may be gone: look before anything is sent.
@@ -98,6 +100,7 @@ impl Task {
             opening: None,
             retry_at: None,
             backoff: Backoff::default(),
+            opened_at: None,
             failure: None,
             doubt: false,
             suspects: HashSet::new(),
@@ -317,6 +320,13 @@ impl Task {
         flying.sort_unstable();
         // The broker closed the channel over a message: over which, it does not say.
         let over_a_message = !error.is_temporary();
+        if !over_a_message {
+            // To open a channel is no success yet.
+            if self.opened_at.is_some_and(|at| at.elapsed() > LIVED) {
+                self.backoff.reset();
+            }
+            self.retry_at = Some(Instant::now() + self.backoff.next());
+        }
         let exceeds =
             |limit: &usize| flying.iter().any(|id| self.entries.get(id).is_some_and(|entry| entry.body.len() > *limit));
         if let Some(limit) = size_limit(&error).filter(exceeds) {
@@ -346,7 +356,7 @@ impl Task {
         self.opening = None;
         match result {
             Ok(channel) => {
-                self.backoff.reset();
+                self.opened_at = Some(Instant::now());
                 self.failure = None;
                 self.doubt = false;
                 self.window = Some(Window::new(channel));
