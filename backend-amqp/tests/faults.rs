@@ -188,6 +188,45 @@ async fn a_deleted_queue_of_ours_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_conflict_over_one_queue_leaves_the_providers_of_others_alone() {
+    let node = node().await;
+    let bench = Bench::at("conflict", &node.url(), Queue::classic).await;
+    // In this order, so that what is behind the conflict has to be declared again too.
+    let (other, behind) = (unique("other"), unique("behind"));
+    for queue in [&other, &behind] {
+        bench.broker.declare(&Topology::new().queue(Queue::new(queue).classic())).await.expect("declared");
+    }
+    let options = ProviderOptions::default();
+    let provider = bench.provider(5).await;
+    let second = bench.broker.provider(&behind, options).await.expect("it exists");
+    nothing(&*provider).await;
+    let stranger = connect(&node.url()).await.expect("the server answers");
+    stranger.delete(&other).await.expect("deleted");
+    let different = Queue::new(&other).classic().max_length(7);
+    stranger.declare(&Topology::new().queue(different)).await.expect("declared in another way");
+    stranger.delete(&behind).await.expect("deleted");
+    close_connections(&node).await;
+    for (queue, provider) in [(&bench.queue, &provider), (&behind, &second)] {
+        // Temporary errors are waited out; any other is the end of a worker.
+        let receiving = next(&**provider);
+        let publishing = async {
+            let publisher = bench.publisher().await;
+            while publisher.publish_one(Outgoing::new(queue, Message::new("after"))).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let (delivery, ()) = tokio::join!(receiving, publishing);
+        assert_eq!(body(&delivery), "after");
+    }
+    for queue in [&other, &behind] {
+        stranger.delete(queue).await.expect("deleted");
+        stranger.delete(&format!("{queue}.dead")).await.expect("deleted");
+    }
+    stranger.close().await.expect("closed");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_deleted_queue_of_somebody_else_is_not_found() {
     let node = node().await;
     let bench = Bench::at("foreign", &node.url(), Queue::classic).await;
