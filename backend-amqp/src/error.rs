@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lapin::ErrorKind as Lapin;
-use lapin::protocol::AMQPError;
+use lapin::protocol::{AMQPError, AMQPErrorKind};
 use swarrot_core::{Error, ErrorKind, Result, Value};
 
 /// Waits for an answer of the server, at most so long.
@@ -52,7 +52,6 @@ fn is_tls(error: &std::io::Error) -> bool {
 /// What a reply code with its text means.
 fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
     const CONTENT_TOO_LARGE: u16 = 311;
-    const CONNECTION_FORCED: u16 = 320;
     const ACCESS_REFUSED: u16 = 403;
     const NOT_FOUND: u16 = 404;
     const RESOURCE_LOCKED: u16 = 405;
@@ -62,10 +61,11 @@ fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
     let said = strip_code(text);
     match error.get_id() {
         CONTENT_TOO_LARGE => (ErrorKind::TooLarge, said.to_owned()),
-        CONNECTION_FORCED => (ErrorKind::Connection, format!("the server ended the connection: {said}")),
         // The node that keeps the queue is away, and comes back.
         NOT_FOUND if said.contains("is down or inaccessible") => (ErrorKind::Connection, said.to_owned()),
         NOT_FOUND => (ErrorKind::NotFound, said.to_owned()),
+        // It has its limits; others go, and another node may have room.
+        NOT_ALLOWED if said.contains("connection limit") => (ErrorKind::Connection, said.to_owned()),
         NOT_ALLOWED if said.contains("vhost") && said.contains("not found") => {
             (ErrorKind::NotFound, format!("{said}; create the virtual host or correct the URL's path"))
         }
@@ -80,6 +80,10 @@ fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
             None if said.contains("larger than") && said.contains("max size") => (ErrorKind::TooLarge, said.to_owned()),
             None => (ErrorKind::Broker, said.to_owned()),
         },
+        // The connection is gone, whoever is to blame for it.
+        _ if matches!(error.kind(), AMQPErrorKind::Hard(_)) => {
+            (ErrorKind::Connection, format!("the server ended the connection: {said}"))
+        }
         _ => (ErrorKind::Broker, said.to_owned()),
     }
 }
@@ -194,6 +198,22 @@ mod tests {
             (404, "NOT_FOUND - no queue 'q' in vhost '/'", ErrorKind::NotFound),
             (406, "PRECONDITION_FAILED - unknown delivery tag 7", ErrorKind::Broker),
             (320, "CONNECTION_FORCED - Closed via management", ErrorKind::Connection),
+            (504, "CHANNEL_ERROR - expected 'channel.open'", ErrorKind::Connection),
+            (
+                541,
+                "INTERNAL_ERROR - access to vhost '/' refused for user 'guest': vhost '/' is down",
+                ErrorKind::Connection,
+            ),
+            (
+                530,
+                "NOT_ALLOWED - access to vhost '/' refused for user 'guest': connection limit (2) is reached",
+                ErrorKind::Connection,
+            ),
+            (
+                530,
+                "NOT_ALLOWED - connection refused for user 'guest': user connection limit (2) is reached",
+                ErrorKind::Connection,
+            ),
             (530, "NOT_ALLOWED - vhost v not found", ErrorKind::NotFound),
             (530, "NOT_ALLOWED - access to vhost 'v' refused for user 'guest'", ErrorKind::AccessRefused),
         ] {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use support::node::{Node, node};
 use support::{Bench, ack_all, body, connect, many, next, nothing, secs, settle, take, unique};
+use swarrot_conformance::proxy::Proxy;
 use swarrot_core::topology::{Queue, Topology};
 use swarrot_core::{
     Broker, ConnectionState, Error, ErrorKind, Message, MessageProvider, MessagePublisherExt, Outcome, Outgoing,
@@ -187,6 +188,45 @@ async fn a_deleted_queue_of_ours_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_conflict_over_one_queue_leaves_the_providers_of_others_alone() {
+    let node = node().await;
+    let bench = Bench::at("conflict", &node.url(), Queue::classic).await;
+    // In this order, so that what is behind the conflict has to be declared again too.
+    let (other, behind) = (unique("other"), unique("behind"));
+    for queue in [&other, &behind] {
+        bench.broker.declare(&Topology::new().queue(Queue::new(queue).classic())).await.expect("declared");
+    }
+    let options = ProviderOptions::default();
+    let provider = bench.provider(5).await;
+    let second = bench.broker.provider(&behind, options).await.expect("it exists");
+    nothing(&*provider).await;
+    let stranger = connect(&node.url()).await.expect("the server answers");
+    stranger.delete(&other).await.expect("deleted");
+    let different = Queue::new(&other).classic().max_length(7);
+    stranger.declare(&Topology::new().queue(different)).await.expect("declared in another way");
+    stranger.delete(&behind).await.expect("deleted");
+    close_connections(&node).await;
+    for (queue, provider) in [(&bench.queue, &provider), (&behind, &second)] {
+        // Temporary errors are waited out; any other is the end of a worker.
+        let receiving = next(&**provider);
+        let publishing = async {
+            let publisher = bench.publisher().await;
+            while publisher.publish_one(Outgoing::new(queue, Message::new("after"))).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let (delivery, ()) = tokio::join!(receiving, publishing);
+        assert_eq!(body(&delivery), "after");
+    }
+    for queue in [&other, &behind] {
+        stranger.delete(queue).await.expect("deleted");
+        stranger.delete(&format!("{queue}.dead")).await.expect("deleted");
+    }
+    stranger.close().await.expect("closed");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_deleted_queue_of_somebody_else_is_not_found() {
     let node = node().await;
     let bench = Bench::at("foreign", &node.url(), Queue::classic).await;
@@ -247,6 +287,25 @@ async fn a_server_in_need_blocks_publishers_but_not_settling() {
         settle(&*provider, &delivery, Outcome::Ack).await;
     }
     assert!(!bodies.contains(&"second".to_owned()), "what failed as blocked was not sent: {bodies:?}");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_connection_that_dies_is_replaced() {
+    let node = node().await;
+    let proxy = Proxy::start(node.addr()).await.expect("a port");
+    let through = node.url().replace(&node.addr().to_string(), &proxy.addr().to_string());
+    let bench = Bench::at("blocked", &through, Queue::classic).await;
+    let publisher =
+        bench.broker.publisher("", PublisherOptions::default().timeout(secs(2))).await.expect("a publisher");
+    let publish = |body: &'static str| publisher.publish_one(Outgoing::new(&bench.queue, Message::new(body)));
+    publish("before").await.expect("published");
+    node.ctl(&["set_vm_memory_high_watermark", "absolute", "1000000"]).await;
+    while publish("meanwhile").await.map_or_else(|error| error.kind(), |()| ErrorKind::Unknown) != ErrorKind::Blocked {}
+    // The connection goes while the alarm is on, and nobody says of it that the alarm is over.
+    proxy.cut().await;
+    node.ctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+    publish("after").await.expect("published on a connection of its own");
     bench.end().await;
 }
 

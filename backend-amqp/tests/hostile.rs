@@ -104,3 +104,21 @@ async fn headers_as_large_as_a_frame() {
     nothing(&*provider).await;
     bench.end().await;
 }
+
+#[tokio::test]
+async fn headers_that_would_be_too_large_for_a_frame() {
+    let bench = Bench::classic("grows").await;
+    let table: Vec<u8> =
+        (0..900).flat_map(|n| entry(&[format!("{n:03}").as_bytes(), &[0xe9; 124]].concat(), b't', &[1])).collect();
+    raw().publish("", bench.queue.as_bytes(), &headers(&table), b"large");
+    bench.publish(Message::new("behind it")).await;
+    let provider = bench.provider(10).await;
+    let delivery = next(&*provider).await;
+    assert_eq!((body(&delivery).as_str(), delivery.redelivered()), ("large", false));
+    assert_eq!(delivery.headers().get(&format!("007{}", "?".repeat(124))), Some(&true.into()));
+    settle(&*provider, &delivery, Outcome::Ack).await;
+    let delivery = next(&*provider).await;
+    assert_eq!(body(&delivery), "behind it");
+    settle(&*provider, &delivery, Outcome::Ack).await;
+    bench.end().await;
+}

@@ -108,6 +108,24 @@ async fn what_is_delayed_brings_its_time_with_it() {
 }
 
 #[tokio::test]
+async fn a_delay_queue_that_is_too_new_promises_nothing() {
+    // A delay that no other test has: this one makes the queue.
+    const MINUTES_95: Duration = Duration::from_secs(95 * 60);
+    const WAITS_IN: &str = "swarrot.delay.5700000";
+    let bench = Bench::classic("new").await;
+    bench.broker.delete(WAITS_IN).await.expect("it is not there");
+    let delayed = Outgoing::new(&bench.queue, Message::new("later")).delay(MINUTES_95);
+    bench.publisher().await.publish_one(delayed.clone()).await.expect("taken once the queue is old enough");
+    // Another publisher does not know how old it is, and has less time than it takes to be sure.
+    let publisher = bench.broker.publisher("", PublisherOptions::default().timeout(secs(2))).await;
+    let result = publisher.expect("a publisher").publish_one(delayed).await;
+    // A busy machine may not even get to send it.
+    assert!(matches!(kind(result), ErrorKind::Unknown | ErrorKind::Timeout));
+    bench.broker.delete(WAITS_IN).await.expect("deleted");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_missing_exchange_is_not_found() {
     let bench = Bench::classic("exchange").await;
     let exchange = unique("exchange");

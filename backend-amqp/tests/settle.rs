@@ -6,7 +6,10 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use support::{Bench, ack_all, body, kind, many, next, nothing, secs, settle, take};
-use swarrot_core::{Broker, ConnectionState, DeadLetter, ErrorKind, Message, Outcome, ProviderOptions, Settlement};
+use swarrot_core::{
+    Broker, ConnectionState, DeadLetter, ErrorKind, Message, MessagePublisherExt, Outcome, Outgoing, ProviderOptions,
+    Settlement,
+};
 
 #[tokio::test]
 async fn acknowledgements_of_many_spare_what_is_put_back_between_them() {
@@ -282,5 +285,47 @@ async fn several_callers_share_a_provider() {
     assert_eq!(seen.len(), 2000);
     bench.publish(Message::new("one more")).await;
     assert_eq!(body(&next(&*provider).await), "one more");
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_retry_works_after_its_delay_queue_was_deleted() {
+    // A delay that no other test has.
+    const DELAY: Duration = Duration::from_millis(330);
+    let bench = Bench::classic("vanished").await;
+    bench.fill(1).await;
+    let provider = bench.provider(1).await;
+    for attempt in 1..=3 {
+        let delivery = next(&*provider).await;
+        assert_eq!(delivery.attempt(), attempt);
+        settle(&*provider, &delivery, Outcome::retry(DELAY)).await;
+        if attempt == 1 {
+            let back = next(&*provider).await;
+            settle(&*provider, &back, Outcome::Requeue).await;
+            bench.broker.delete("swarrot.delay.330").await.expect("deleted");
+        }
+    }
+    assert_eq!(next(&*provider).await.attempt(), 4);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_while_its_provider_is_paused_is_made_again() {
+    let bench = Bench::classic("paused-deleted").await;
+    let provider = bench.provider(1).await;
+    nothing(&*provider).await;
+    provider.pause().await.expect("paused");
+    let stranger = support::connect(&support::url()).await.expect("the server answers");
+    stranger.delete(&bench.queue).await.expect("deleted");
+    let receiving = next(&*provider);
+    let publishing = async {
+        let publisher = bench.publisher().await;
+        while publisher.publish_one(Outgoing::new(&bench.queue, Message::new("after"))).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (delivery, ()) = tokio::join!(receiving, publishing);
+    assert_eq!(body(&delivery), "after");
+    stranger.close().await.expect("closed");
     bench.end().await;
 }

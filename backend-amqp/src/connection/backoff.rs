@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What lived so long was a success: the next try comes at once.
+pub(crate) const LIVED: Duration = Duration::from_secs(5);
+
 /// Full jitter below a ceiling that doubles from 100 ms to 5 s, without end: many clients that lost one server do not
 /// come back at the same moment, and none is long away from a server that is back.
 #[derive(Debug, Default)]

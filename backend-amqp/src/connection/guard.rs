@@ -1,9 +1,12 @@
 //! Follows what the server sends, frame by frame, and mends what lapin could not read before lapin sees it.
 
 use super::mend;
+use crate::config::FRAME_MAX;
 
 /// Type, channel and size; the payload follows, and one byte that ends the frame.
 const FRAME_HEADER: usize = 7;
+/// The byte that ends a frame.
+const FRAME_END: usize = 1;
 /// Frames beyond this are no business of AMQP's; whatever they are, lapin refuses them.
 const MAX_FRAME: usize = 16 << 20;
 const METHOD: u8 = 1;
@@ -22,6 +25,8 @@ pub(crate) struct Guard {
     ready: usize,
     /// How much of the frame at `ready` may go through unseen.
     open: usize,
+    /// The largest frame that the server has proposed.
+    proposed: Option<usize>,
 }
 
 impl Guard {
@@ -71,7 +76,10 @@ impl Guard {
             return false;
         }
         let frame = &self.bytes[payload.clone()];
-        let mended = if kind == METHOD { mend::method(frame) } else { mend::content_header(frame) };
+        self.proposed = self.proposed.or_else(|| proposal(frame).filter(|_| kind == METHOD));
+        let frame_max = self.proposed.unwrap_or(usize::MAX).min(FRAME_MAX as usize);
+        let room = frame_max.saturating_sub(FRAME_HEADER + FRAME_END);
+        let mended = if kind == METHOD { mend::method(frame) } else { mend::content_header(frame, room) };
         let mut length = size;
         if let Some(mended) = mended {
             length = mended.len();
@@ -82,6 +90,14 @@ impl Guard {
         self.ready += FRAME_HEADER + length + 1;
         true
     }
+}
+
+/// The largest frame that the server proposes, in `connection.tune`; `None` for any, and for any other method.
+fn proposal(method: &[u8]) -> Option<usize> {
+    const TUNE: &[u8] = &[0, 10, 0, 30];
+    let (_channels, rest) = method.strip_prefix(TUNE)?.split_first_chunk::<2>()?;
+    let size = u32::from_be_bytes(*rest.first_chunk()?) as usize;
+    Some(size).filter(|size| *size > 0)
 }
 
 #[cfg(test)]
@@ -132,6 +148,20 @@ mod tests {
             for take in [1, 3, 4, 1000] {
                 assert_eq!(pass(&stream.concat(), piece, take), expected.concat(), "{piece} {take}");
             }
+        }
+    }
+
+    #[test]
+    fn no_header_is_larger_than_was_agreed() {
+        let tune = |size: u32| frame(1, &[&[0, 10, 0, 30, 7, 255][..], &size.to_be_bytes(), &[0, 10]].concat());
+        let table = [&[5][..], b"large", b"S", &5000_u32.to_be_bytes(), &[b'x'; 5000]].concat();
+        let length = u32::try_from(table.len()).expect("short").to_be_bytes();
+        let header = frame(2, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0][..], &length, &table].concat());
+        for (size, fits) in [(4096, false), (5000, false), (131_072, true), (0, true)] {
+            let passed = pass(&[tune(size), header.clone()].concat(), 1000, 1000);
+            let passed = passed.strip_prefix(&tune(size)[..]).expect("as it was");
+            assert_eq!(passed == header, fits, "{size}");
+            assert!(fits || passed.len() <= size as usize, "{size}: {}", passed.len());
         }
     }
 

@@ -5,6 +5,9 @@
 //! each time. Here such text is read as Latin-1, in which all bytes are text, and what is nested too deep is replaced by
 //! a note of its size.
 //!
+//! lapin also breaks the connection over a frame above the size that was agreed on, and a content header is one frame.
+//! Latin-1 makes it longer, and so does RabbitMQ by headers of its own. What does not fit is left out, and no more.
+//!
 //! The layout is that of AMQP 0-9-1, sections 4.2.5 (fields), 4.2.6.1 (content header) and 1.8 (class `basic`), with
 //! RabbitMQ's types of fields.
 
@@ -12,11 +15,34 @@
 const MAX_DEPTH: usize = 64;
 /// Bytes in a short string at most.
 const MAX_SHORT: usize = 255;
+/// Bytes of a header's value that is kept where all do not fit, its type included.
+const SMALL: usize = 256;
+/// The header that says that there were others.
+const LEFT_OUT: &[u8] = b"swarrot_headers";
 const BASIC: u16 = 60;
 
-/// A content header with all of it readable; `None` if it is so already, or is none that is known.
-pub(super) fn content_header(payload: &[u8]) -> Option<Vec<u8>> {
-    mended(payload, read_content_header)
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Keep {
+    /// All of it.
+    All,
+    /// What needs no more bytes than were sent: `?` for what would take two, nothing for what is nested too deep.
+    NoMore,
+    /// And notes in the place of large headers.
+    Small,
+    /// And a note in the place of all headers.
+    Properties,
+}
+
+/// A content header with all of it readable, in at most so many bytes; `None` if it is so already, or is none that is known.
+pub(super) fn content_header(payload: &[u8], room: usize) -> Option<Vec<u8>> {
+    let mended = mended(payload, read_content_header);
+    if mended.as_ref().map_or(payload.len(), Vec::len) <= room {
+        return mended;
+    }
+    let less = [Keep::NoMore, Keep::Small, Keep::Properties].into_iter();
+    let mut fitting = less.filter_map(|keep| written(payload, keep, read_content_header));
+    fitting.find(|header| header.len() <= room).or(mended)
 }
 
 /// A method with its names readable, where it carries names that publishers choose; `None` if it is so already.
@@ -24,15 +50,18 @@ pub(super) fn method(payload: &[u8]) -> Option<Vec<u8>> {
     mended(payload, read_method)
 }
 
+type Read = fn(&mut Mended, &[u8]) -> Option<()>;
+
 /// Reads it, and only if there is something to mend reads it once more to write it anew: that is rare, and each message
 /// comes through here.
-fn mended(payload: &[u8], read: fn(&mut Mended, &[u8]) -> Option<()>) -> Option<Vec<u8>> {
-    let mut look = Mended { bytes: Vec::new(), writes: false, changed: false };
+fn mended(payload: &[u8], read: Read) -> Option<Vec<u8>> {
+    let mut look = Mended { bytes: Vec::new(), writes: false, changed: false, keep: Keep::All };
     read(&mut look, payload)?;
-    if !look.changed {
-        return None;
-    }
-    let mut out = Mended { bytes: Vec::with_capacity(payload.len()), writes: true, changed: false };
+    if look.changed { written(payload, Keep::All, read) } else { None }
+}
+
+fn written(payload: &[u8], keep: Keep, read: Read) -> Option<Vec<u8>> {
+    let mut out = Mended { bytes: Vec::with_capacity(payload.len()), writes: true, changed: false, keep };
     read(&mut out, payload)?;
     Some(out.bytes)
 }
@@ -53,6 +82,7 @@ fn read_content_header(out: &mut Mended, payload: &[u8]) -> Option<()> {
         }
         match property {
             Property::Text => out.short(&mut rest)?,
+            Property::Headers if out.keep == Keep::Properties => out.no_headers(&mut rest)?,
             Property::Headers => out.nested(&mut rest, 1, Mended::entry)?,
             Property::Octet => out.copy(&mut rest, 1)?,
             Property::Time => out.copy(&mut rest, 8)?,
@@ -114,6 +144,7 @@ struct Mended {
     /// Whether what is read is written, or only looked at.
     writes: bool,
     changed: bool,
+    keep: Keep,
 }
 
 impl Mended {
@@ -138,6 +169,12 @@ impl Mended {
             return Some(());
         }
         self.changed = true;
+        if self.keep >= Keep::NoMore {
+            self.put(&[length]);
+            let ascii: Vec<u8> = text.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }).collect();
+            self.put(&ascii);
+            return Some(());
+        }
         let mut read = String::new();
         for c in text.iter().map(|byte| char::from(*byte)) {
             if read.len() + c.len_utf8() > MAX_SHORT {
@@ -174,7 +211,35 @@ impl Mended {
     /// A name and its value.
     fn entry(&mut self, rest: &mut &[u8], depth: usize) -> Option<()> {
         self.short(rest)?;
-        self.value(rest, depth)
+        if self.keep < Keep::Small || depth > 1 {
+            return self.value(rest, depth);
+        }
+        let mut value = *rest;
+        let mut look = Self { bytes: Vec::new(), writes: false, changed: false, keep: self.keep };
+        look.value(rest, depth)?;
+        let size = value.len() - rest.len();
+        if size <= SMALL { self.value(&mut value, depth) } else { self.note(size) }
+    }
+
+    /// A table of one note instead of all headers.
+    fn no_headers(&mut self, rest: &mut &[u8]) -> Option<()> {
+        let size = take_long(rest)?.len();
+        let mut table = Self { bytes: Vec::new(), writes: true, changed: true, keep: self.keep };
+        table.put(&[u8::try_from(LEFT_OUT.len()).ok()?]);
+        table.put(LEFT_OUT);
+        table.note(size)?;
+        self.put(&u32::try_from(table.bytes.len()).ok()?.to_be_bytes());
+        self.put(&table.bytes);
+        Some(())
+    }
+
+    /// A value that says how much is missing in its place.
+    fn note(&mut self, size: usize) -> Option<()> {
+        let note = format!("[{size} bytes left out]");
+        self.put(b"S");
+        self.put(&u32::try_from(note.len()).ok()?.to_be_bytes());
+        self.put(note.as_bytes());
+        Some(())
     }
 
     /// A value, with its type before it.
@@ -183,12 +248,13 @@ impl Mended {
         match kind {
             b'A' | b'F' if depth >= MAX_DEPTH => {
                 take(rest, 1)?;
-                let note = format!("[{} bytes left out]", take_long(rest)?.len());
+                let size = take_long(rest)?.len();
                 self.changed = true;
-                self.put(b"S");
-                self.put(&u32::try_from(note.len()).ok()?.to_be_bytes());
-                self.put(note.as_bytes());
-                Some(())
+                if self.keep >= Keep::NoMore {
+                    self.put(b"V");
+                    return Some(());
+                }
+                self.note(size)
             }
             b'A' => {
                 self.copy(rest, 1)?;
@@ -240,6 +306,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn content_header(payload: &[u8]) -> Option<Vec<u8>> {
+        super::content_header(payload, usize::MAX)
+    }
 
     fn short(text: &[u8]) -> Vec<u8> {
         [&[u8::try_from(text.len()).expect("short")][..], text].concat()
@@ -293,6 +363,34 @@ mod tests {
     }
 
     #[test]
+    fn what_would_not_fit_keeps_its_length() {
+        let name = |n: usize, rest: &[u8]| [format!("{n:03}").as_bytes(), &rest.repeat(124)].concat();
+        let table = |rest: &[u8]| (0..900).flat_map(|n| entry(&name(n, rest), b'V', b"")).collect::<Vec<_>>();
+        let sent = with_headers(&table(b"\xe9"));
+        assert!(content_header(&sent).expect("to mend").len() > 131_072);
+        assert_eq!(super::content_header(&sent, sent.len()), Some(with_headers(&table(b"?"))));
+        // What is too deep takes less room than its note.
+        let many = (0..10_000).fold(Vec::new(), |many: Vec<u8>, _| [&many[..], b"F\0\0\0\0"].concat());
+        let list = (0..MAX_DEPTH - 1).fold(many, |inner, _| [&b"A"[..], &long(&inner)].concat());
+        let sent = with_headers(&[&short(b"list")[..], &list].concat());
+        assert!(content_header(&sent).expect("to mend").len() > 2 * sent.len());
+        assert!(super::content_header(&sent, sent.len()).expect("to mend").len() < sent.len());
+    }
+
+    #[test]
+    fn the_largest_headers_are_left_out_first() {
+        let small = entry(b"small", b'S', &long(&[b'x'; 100]));
+        let large = |n: usize| long(&vec![b'x'; n]);
+        let sent = with_headers(&[&small[..], &entry(b"large", b'S', &large(4000))].concat());
+        assert_eq!(super::content_header(&sent, sent.len()), None);
+        let note = entry(b"large", b'S', &long(b"[4005 bytes left out]"));
+        assert_eq!(super::content_header(&sent, 4000), Some(with_headers(&[small.clone(), note].concat())));
+        let sent = with_headers(&small.repeat(100));
+        let note = entry(LEFT_OUT, b'S', &long(format!("[{} bytes left out]", small.len() * 100).as_bytes()));
+        assert_eq!(super::content_header(&sent, 4000), Some(with_headers(&note)));
+    }
+
+    #[test]
     fn properties_in_their_places() {
         let build = |id: &[u8]| {
             let fixed = [0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0xff, 0xf8];
@@ -332,6 +430,10 @@ mod tests {
                 for read in [content_header, method] {
                     let mended = read(&table);
                     prop_assert_eq!(mended.and_then(|mended| read(&mended)), None);
+                }
+                let room = table.len() * 2 / 3;
+                if let Some(less) = super::content_header(&table, room).filter(|less| less.len() <= room) {
+                    prop_assert_eq!(content_header(&less), None);
                 }
             }
         }

@@ -4,6 +4,7 @@ mod backoff;
 mod transport;
 
 mod guard;
+mod listener;
 mod mend;
 mod server;
 
@@ -11,15 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
-use lapin::{Connection, ConnectionProperties, Event};
+use futures_util::FutureExt;
+use lapin::options::BasicQosOptions;
+use lapin::{Connection, ConnectionProperties};
 use swarrot_core::{Error, ErrorKind, Result};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
-use tokio::task::AbortHandle;
 
-pub(crate) use self::backoff::Backoff;
+pub(crate) use self::backoff::{Backoff, LIVED};
 #[cfg(fuzzing)]
 pub(crate) use self::guard::Guard;
+use self::listener::Listener;
 pub(crate) use self::server::Server;
 use self::transport::{Kit, Line};
 use crate::config::{Config, FRAME_MAX};
@@ -50,17 +53,22 @@ pub(crate) struct Link {
     count: AtomicU64,
     /// The largest frame that was agreed on the last time.
     frame_max: AtomicUsize,
-    /// Whether the server has stopped taking messages. Written by the one listener to lapin's events.
+    /// Whether the server has stopped taking messages on the present connection. Written by its [`Listener`].
     blocked: watch::Sender<bool>,
     closed: AtomicBool,
 }
 
-/// A connection that was established.
+/// The connection on which channels are opened.
 struct Live {
+    held: Arc<Held>,
+    _listener: Listener,
+}
+
+/// A connection that was established. It lives as long as it is the link's, or a channel of ours is on it.
+struct Held {
     number: u64,
-    connection: Arc<Connection>,
+    connection: Connection,
     line: Line,
-    listener: AbortHandle,
 }
 
 /// A channel, and what its connection is like. Closed when it is dropped.
@@ -69,6 +77,7 @@ pub(crate) struct Channel {
     /// Which of the link's connections it is on.
     pub(crate) connection: u64,
     pub(crate) server: Server,
+    held: Arc<Held>,
 }
 
 impl Link {
@@ -87,17 +96,37 @@ impl Link {
 
     /// Opens a channel, on a new connection if there is none that works.
     pub(crate) async fn channel(&self) -> Result<Channel> {
-        let (number, connection, line) = self.connection().await?;
+        let held = self.connection().await?;
         if *self.blocked.borrow() {
             // The request would not be sent before the server takes messages again.
             return Err(Error::new(ErrorKind::Blocked, "the server takes no messages; it is short of memory or disk"));
         }
-        let opened = within(CALL_TIMEOUT, "open a channel", connection.create_channel()).await;
-        match opened {
-            Ok(lapin) => Ok(Channel { lapin, connection: number, server: line.server() }),
+        let error = match self.open(&held).await {
+            // lapin never uses a channel's number again once the server has closed that channel, and comes back to it
+            // after some two thousand others: then the fault is the connection's. What is open on it may stay there.
+            Err(error) if error.kind() != ErrorKind::Timeout && held.connection.status().connected() => error,
+            result => return result,
+        };
+        tracing::debug!(role = self.role.name(), %error, "the connection opens no channel, another one is made");
+        self.live.lock().await.take_if(|live| live.held.number == held.number);
+        drop(held);
+        let held = self.connection().await?;
+        self.open(&held).await.map_err(|error| {
+            if error.is_temporary() {
+                return error;
+            }
+            Error::new(ErrorKind::Connection, "no channel can be opened").with_source(error)
+        })
+    }
+
+    async fn open(&self, held: &Arc<Held>) -> Result<Channel> {
+        match within(CALL_TIMEOUT, "open a channel", held.connection.create_channel()).await {
+            Ok(lapin) => {
+                Ok(Channel { lapin, connection: held.number, server: held.line.server(), held: Arc::clone(held) })
+            }
             Err(error) => {
                 if error.kind() == ErrorKind::Timeout && !*self.blocked.borrow() {
-                    self.discard(number).await;
+                    self.discard(held.number).await;
                 }
                 Err(error)
             }
@@ -111,7 +140,7 @@ impl Link {
 
     /// What the server says about itself.
     pub(crate) async fn server(&self) -> Result<Server> {
-        Ok(self.connection().await?.2.server())
+        Ok(self.connection().await?.line.server())
     }
 
     /// Whether the server has stopped taking messages; changes wake.
@@ -122,39 +151,39 @@ impl Link {
     /// Cuts the connection of this number: it does not answer any more.
     pub(crate) async fn discard(&self, number: u64) {
         let mut live = self.live.lock().await;
-        if let Some(broken) = live.take_if(|live| live.number == number) {
+        if let Some(broken) = live.take_if(|live| live.held.number == number) {
             tracing::warn!(role = self.role.name(), "the connection does not answer, it is cut");
-            broken.line.cut();
+            broken.held.line.cut();
         }
     }
 
     /// Closes the connection; no other is made.
     pub(crate) async fn close(&self) -> Result<()> {
         self.closed.store(true, Ordering::SeqCst);
-        let Some(live) = self.live.lock().await.take() else { return Ok(()) };
-        if !live.connection.status().connected() {
+        let Some(Live { held, .. }) = self.live.lock().await.take() else { return Ok(()) };
+        if !held.connection.status().connected() {
             return Ok(());
         }
-        let closed = within(CLOSE_TIMEOUT, "close", live.connection.close(REPLY_SUCCESS, "OK".into())).await;
+        let closed = within(CLOSE_TIMEOUT, "close", held.connection.close(REPLY_SUCCESS, "OK".into())).await;
         if closed.is_err() {
-            live.line.cut();
+            held.line.cut();
         }
         closed
     }
 
-    async fn connection(&self) -> Result<(u64, Arc<Connection>, Line)> {
+    async fn connection(&self) -> Result<Arc<Held>> {
         let mut live = self.live.lock().await;
         if self.closed.load(Ordering::SeqCst) {
             return Err(closed());
         }
-        if live.as_ref().is_some_and(|live| !live.connection.status().connected()) {
+        if live.as_ref().is_some_and(|live| !live.held.connection.status().connected()) {
             *live = None;
         }
         let live = match &mut *live {
             Some(live) => live,
             none => none.insert(self.connect().await?),
         };
-        Ok((live.number, Arc::clone(&live.connection), live.line.clone()))
+        Ok(Arc::clone(&live.held))
     }
 
     /// Tries each host once, in random order, until one answers.
@@ -204,34 +233,31 @@ impl Link {
         self.frame_max.store(connection.configuration().frame_max() as usize, Ordering::Relaxed);
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(role = self.role.name(), host = target, number, "connected");
-        let mut events = Box::pin(connection.events_listener());
-        self.blocked.send_replace(connection.status().blocked());
-        let (blocked, role) = (self.blocked.clone(), self.role.name());
-        let listener = tokio::spawn(async move {
-            while let Some(event) = events.next().await {
-                match event {
-                    Event::ConnectionBlocked(reason) => {
-                        tracing::warn!(role, reason, "the server takes no messages");
-                        blocked.send_replace(true);
-                    }
-                    Event::ConnectionUnblocked => {
-                        tracing::info!(role, "the server takes messages again");
-                        blocked.send_replace(false);
-                    }
-                    _ => {}
-                }
-            }
-        });
-        Ok(Live { number, connection: Arc::new(connection), line, listener: listener.abort_handle() })
+        let listener = Listener::start(&connection, self.blocked.clone(), self.role.name());
+        Ok(Live { held: Arc::new(Held { number, connection, line }), _listener: listener })
     }
 }
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        // lapin would close it too, but takes the whole connection for broken if that close meets one by the server. The
-        // first poll sends the request; the answer is of no interest.
-        if self.lapin.status().connected() {
-            let _ = self.lapin.close(REPLY_SUCCESS, "OK".into()).now_or_never();
+        if !self.lapin.status().connected() {
+            return;
+        }
+        // A call that nobody waits for any more may be under way, and the server may answer it by closing the channel. If
+        // that meets a close of ours, lapin takes the whole connection for broken. So ours has to come after the answers to
+        // all that was sent: after the answer to one more call, which changes nothing.
+        let (lapin, held) = (self.lapin.clone(), Arc::clone(&self.held));
+        let close = async move {
+            let answered = within(CALL_TIMEOUT, "close", lapin.basic_qos(0, BasicQosOptions::default())).await;
+            if lapin.status().connected() && answered.is_ok() {
+                let _ = within(CLOSE_TIMEOUT, "close", lapin.close(REPLY_SUCCESS, "OK".into())).await;
+            }
+            drop(held);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(close)),
+            // The first poll sends the request; nobody is left to wait for more.
+            Err(_) => drop(self.lapin.close(REPLY_SUCCESS, "OK".into()).now_or_never()),
         }
     }
 }
@@ -245,15 +271,18 @@ impl Role {
     }
 }
 
-impl Drop for Live {
+impl Drop for Held {
     fn drop(&mut self) {
-        self.listener.abort();
+        // lapin would close it too, but not while it takes a number for one of a channel that never came to be open.
+        if self.connection.status().connected() {
+            let _ = self.connection.close(REPLY_SUCCESS, "OK".into()).now_or_never();
+        }
     }
 }
 
 impl std::fmt::Debug for Live {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Live({})", self.number)
+        write!(f, "Live({})", self.held.number)
     }
 }
 

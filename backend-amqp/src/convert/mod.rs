@@ -21,6 +21,8 @@ const ACQUIRED_COUNT: &str = "x-acquired-count";
 
 /// Class, weight, body size and flags of a content header, and the frame around it.
 const HEADER_FRAME: usize = 14 + 8;
+/// What the server adds to a message's headers later: how often it was delivered, and where it left a queue.
+const GROWTH: usize = 1024;
 const PERSISTENT: u8 = 2;
 
 /// A message's properties and headers as they are sent, without the publish id.
@@ -77,10 +79,11 @@ pub(crate) fn to_properties(message: &Message, frame_max: usize) -> Result<(Basi
         properties = properties.with_priority(priority);
     }
     // A content header cannot be split, and a larger frame ends the connection.
-    if size > frame_max {
+    let limit = frame_max.saturating_sub(GROWTH);
+    if size > limit {
         return Err(Error::new(
             ErrorKind::TooLarge,
-            format!("properties and headers take {size} bytes, a frame holds {frame_max}; put them into the body"),
+            format!("properties and headers take {size} bytes, a frame holds {limit}; put them into the body"),
         ));
     }
     Ok((properties, headers))
@@ -199,7 +202,7 @@ mod tests {
         let properties = properties.with_headers(headers);
         let written = lapin::protocol::basic::gen_properties(&properties)(Vec::new().into()).expect("written");
         // Class, weight and body size before the properties; type, channel, size and end mark around.
-        let exact = written.write.len() + 12 + 8;
+        let exact = written.write.len() + 12 + 8 + GROWTH;
         to_properties(&message, exact).expect("it fits exactly");
         assert_eq!(to_properties(&message, exact - 1).map_err(|e| e.kind()).unwrap_err(), ErrorKind::TooLarge);
         let long = Message::new("").id("x".repeat(256));

@@ -10,10 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::serving::{Serving, Wiring};
-use crate::connection::Backoff;
-
-/// A channel that lived so long was a success: the next try to connect comes at once.
-const LIVED: Duration = Duration::from_secs(5);
+use crate::connection::{Backoff, LIVED};
 
 /// After the broker ended the delivery, so long at least: a queue that is made again before all its providers are told
 /// that it was deleted can leave them on it, yet without deliveries.
@@ -41,6 +38,13 @@ pub(super) enum End {
     Broken { error: Error, lost: bool },
     /// The task is to end.
     Over,
+}
+
+impl End {
+    /// After a call that failed: the queue may have been deleted while nothing was received, which the broker does not say.
+    fn over(error: Error) -> Self {
+        Self::Broken { lost: error.kind() == ErrorKind::NotFound, error }
+    }
 }
 
 impl Session {
@@ -146,7 +150,7 @@ impl Session {
         let may_fall_silent = self.wiring.kind != Some(QueueKind::Classic);
         loop {
             if let Err(error) = self.follow_demand(&mut serving).await {
-                return End::Broken { error, lost: false };
+                return End::over(error);
             }
             let silent_at = serving.heard + serving.silence;
             tokio::select! {
@@ -157,14 +161,14 @@ impl Session {
                         let changed = self.wiring.change_prefetch(&mut serving).await;
                         let _ = answer.send(changed.clone().map_err(|error| self.wiring.temporary(error)));
                         if let Err(error) = changed {
-                            return End::Broken { error, lost: false };
+                            return End::over(error);
                         }
                     }
                     Some(Command::Pause(answer)) => {
                         let paused = self.follow_demand(&mut serving).await;
                         let _ = answer.send(paused.clone().map_err(|error| self.wiring.temporary(error)));
                         if let Err(error) = paused {
-                            return End::Broken { error, lost: false };
+                            return End::over(error);
                         }
                     }
                     Some(Command::Stop(answer)) => {
@@ -187,7 +191,7 @@ impl Session {
                 }
                 () = tokio::time::sleep_until(silent_at), if may_fall_silent && serving.listening => {
                     if let Err(error) = self.wiring.listen_again(&mut serving).await {
-                        return End::Broken { error, lost: false };
+                        return End::over(error);
                     }
                 }
             }

@@ -126,6 +126,11 @@ impl Delays {
         self.ripe.get(bucket).copied().filter(|ripe| *ripe > now)
     }
 
+    /// This one is not there any more.
+    pub(super) fn forget_one(&mut self, bucket: &Bucket) {
+        self.buckets.remove(bucket);
+    }
+
     /// The server may have been another since.
     pub(super) fn forget(&mut self) {
         self.buckets.clear();

@@ -26,9 +26,11 @@ pub(super) struct Entry {
     pub(super) stage: Stage,
     /// When it was sent the last time.
     pub(super) sent_at: Option<Instant>,
-    /// Sent on a channel that broke before the verdict came.
-    pub(super) lost: bool,
+    /// What became of it before, without a verdict.
+    pub(super) lost: Lost,
     pub(super) refusals: u32,
+    /// Its delay queue was found missing once, and made again.
+    pub(super) missed: bool,
     pub(super) answer: Answer,
     /// Its share of the room that a publisher has; free again with the verdict.
     pub(super) _room: Room,
@@ -41,6 +43,17 @@ impl Entry {
         headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(i64::try_from(id).unwrap_or(i64::MAX)));
         self.properties = std::mem::take(&mut self.properties).with_headers(headers);
     }
+}
+
+/// Whether an entry was sent before, on a channel that ended without a verdict on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lost {
+    /// It was not.
+    Never,
+    /// The server closed the channel over one message on it, which may have been this one.
+    WithChannel,
+    /// The connection broke: it may have been taken.
+    WithConnection,
 }
 
 /// Where an entry is.

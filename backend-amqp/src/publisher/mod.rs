@@ -14,7 +14,7 @@ use swarrot_core::{Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, P
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::entry::{Batch, Entry, Room, Stage};
+use self::entry::{Batch, Entry, Lost, Room, Stage};
 use self::task::{Job, Task, Wiring};
 use crate::connection::{CLOSE_TIMEOUT, Link, closed};
 use crate::convert::{short, to_properties};
@@ -157,8 +157,9 @@ impl MessagePublisher for AmqpPublisher {
                 deadline,
                 stage: Stage::Queued,
                 sent_at: None,
-                lost: false,
+                lost: Lost::Never,
                 refusals: 0,
+                missed: false,
                 answer,
                 _room: room,
             });

@@ -13,9 +13,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::delays::Delays;
-use super::entry::{Entry, Stage};
+use super::entry::{Entry, Lost, Stage};
 use super::window::{Verdict, Window};
-use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
+use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, LIVED, Link};
 use crate::error::{from_lapin, size_limit, within};
 use crate::topology::{Desk, Remembered, inspect_exchange};
 
@@ -56,13 +56,15 @@ pub(super) struct Task {
     queue: VecDeque<u64>,
     /// Refused, by the time at which they are sent again.
     refused: BTreeSet<(Instant, u64)>,
-    /// When to give up, in order: all have the same time. May hold ids that are settled.
-    deadlines: VecDeque<(Instant, u64)>,
+    /// When to give up on each entry.
+    deadlines: BTreeSet<(Instant, u64)>,
     window: Option<Window>,
     opening: Option<Work<Result<Channel>>>,
     /// When to try to open a channel again.
     retry_at: Option<Instant>,
     backoff: Backoff,
+    /// When the last channel was opened.
+    opened_at: Option<Instant>,
     /// Why there is no channel.
     failure: Option<Error>,
     /// The exchange may be gone: look before anything is sent.
@@ -93,11 +95,12 @@ impl Task {
             next_id: 0,
             queue: VecDeque::new(),
             refused: BTreeSet::new(),
-            deadlines: VecDeque::new(),
+            deadlines: BTreeSet::new(),
             window: None,
             opening: None,
             retry_at: None,
             backoff: Backoff::default(),
+            opened_at: None,
             failure: None,
             doubt: false,
             suspects: HashSet::new(),
@@ -149,7 +152,7 @@ impl Task {
             self.next_id += 1;
             let id = self.next_id;
             entry.identify(id);
-            self.deadlines.push_back((entry.deadline, id));
+            self.deadlines.insert((entry.deadline, id));
             self.entries.insert(id, entry);
             self.queue.push_back(id);
             // A caller hands over batches: take what there is before going on to send.
@@ -183,7 +186,7 @@ impl Task {
                 break;
             }
             self.ripening.pop_first();
-            if let Some(entry) = self.entries.remove(&id) {
+            if let Some(entry) = self.remove(id) {
                 entry.answer.give(Ok(()));
             }
         }
@@ -199,18 +202,9 @@ impl Task {
     }
 
     fn send_queued(&mut self) {
-        let Some(window) = &mut self.window else { return };
-        let limit = if self.suspects.is_empty() { WINDOW } else { 1 };
-        while window.len() < limit {
-            let Some(id) = self.queue.pop_front() else { return };
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            if let Some(limit) = self.size_limit.filter(|limit| entry.body.len() > *limit) {
-                let message = format!("the body has {} bytes, the server takes {limit}", entry.body.len());
-                if let Some(entry) = self.entries.remove(&id) {
-                    entry.answer.give(Err(Error::new(ErrorKind::TooLarge, message).with_operation("publish")));
-                }
-                continue;
-            }
+        while self.window.as_ref().is_some_and(|window| window.len() < self.limit()) {
+            let Some(id) = self.next_to_send() else { return };
+            let (Some(window), Some(entry)) = (&mut self.window, self.entries.get_mut(&id)) else { return };
             let exchange = match &mut entry.bucket {
                 None => self.wiring.exchange.clone(),
                 Some(bucket) => {
@@ -235,6 +229,23 @@ impl Task {
         }
     }
 
+    /// How many may be in flight at once.
+    fn limit(&self) -> usize {
+        if self.suspects.is_empty() { WINDOW } else { 1 }
+    }
+
+    /// The next in the queue. Those that the server is known not to take fail here.
+    fn next_to_send(&mut self) -> Option<u64> {
+        loop {
+            let id = self.queue.pop_front()?;
+            let Some(entry) = self.entries.get(&id) else { continue };
+            let size = entry.body.len();
+            let Some(limit) = self.size_limit.filter(|limit| size > *limit) else { return Some(id) };
+            let message = format!("the body has {size} bytes, the server takes {limit}");
+            self.fail(id, Error::new(ErrorKind::TooLarge, message));
+        }
+    }
+
     fn judge(&mut self, verdicts: &mut Vec<(u64, Verdict)>) {
         let now = Instant::now();
         self.last_verdict = Some(now);
@@ -246,32 +257,46 @@ impl Task {
                     continue;
                 };
                 entry.stage = Stage::Refused;
-                entry.lost = false;
                 let ceiling = REFUSED.0.saturating_mul(1 << entry.refusals.min(8)).min(REFUSED.1);
                 entry.refusals += 1;
                 let pause = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
                 self.refused.insert((now + pause, id));
                 continue;
             }
-            let Some(mut entry) = self.entries.remove(&id) else {
+            let Some(entry) = self.entries.get_mut(&id) else {
                 // Given up on at its deadline.
                 self.abandoned = self.abandoned.saturating_sub(1);
                 continue;
             };
+            if let Some(bucket) = entry.bucket.as_ref().filter(|_| verdict == Verdict::Unroutable && !entry.missed) {
+                // It was deleted meanwhile. It is made again for this one and all behind it.
+                self.delays.forget_one(bucket);
+                entry.missed = true;
+                entry.stage = Stage::Queued;
+                self.queue.push_back(id);
+                continue;
+            }
             // Even when the delay is over: a busy server passes a message on later, and forgets it with its queue until then.
             let ripe = entry.bucket.as_ref().and_then(|bucket| self.delays.ripe_at(bucket, now));
             if let Some(ripe) = ripe.filter(|_| verdict == Verdict::Confirmed) {
                 entry.stage = Stage::Ripening;
                 self.ripening.insert((ripe, id));
-                self.entries.insert(id, entry);
                 continue;
             }
+            let Some(entry) = self.remove(id) else { continue };
             let key = entry.routing_key.as_str();
             entry.answer.give(match verdict {
                 Verdict::Unroutable => Err(self.unroutable(key)),
                 _ => Ok(()),
             });
         }
+    }
+
+    /// Takes out what has its verdict.
+    fn remove(&mut self, id: u64) -> Option<Box<Entry>> {
+        let entry = self.entries.remove(&id)?;
+        self.deadlines.remove(&(entry.deadline, id));
+        Some(entry)
     }
 
     fn unroutable(&self, key: &str) -> Error {
@@ -295,6 +320,13 @@ impl Task {
         flying.sort_unstable();
         // The broker closed the channel over a message: over which, it does not say.
         let over_a_message = !error.is_temporary();
+        if !over_a_message {
+            // To open a channel is no success yet.
+            if self.opened_at.is_some_and(|at| at.elapsed() > LIVED) {
+                self.backoff.reset();
+            }
+            self.retry_at = Some(Instant::now() + self.backoff.next());
+        }
         let exceeds =
             |limit: &usize| flying.iter().any(|id| self.entries.get(id).is_some_and(|entry| entry.body.len() > *limit));
         if let Some(limit) = size_limit(&error).filter(exceeds) {
@@ -304,7 +336,7 @@ impl Task {
             if let [only] = flying[..]
                 && (self.suspects.remove(&only) || !self.doubt)
             {
-                self.fail(only, error.clone());
+                self.refuse(only, &error);
                 flying.clear();
             }
             self.suspects.extend(&flying);
@@ -313,7 +345,7 @@ impl Task {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.stage = Stage::Queued;
                 // What the broker closed the channel over was not taken; others may have been.
-                entry.lost = true;
+                entry.lost = entry.lost.max(if over_a_message { Lost::WithChannel } else { Lost::WithConnection });
                 self.queue.push_front(id);
             }
         }
@@ -324,7 +356,7 @@ impl Task {
         self.opening = None;
         match result {
             Ok(channel) => {
-                self.backoff.reset();
+                self.opened_at = Some(Instant::now());
                 self.failure = None;
                 self.doubt = false;
                 self.window = Some(Window::new(channel));
@@ -335,7 +367,7 @@ impl Task {
                 if !error.is_temporary() {
                     let all: Vec<_> = self.entries.keys().copied().collect();
                     for id in all {
-                        self.fail(id, error.clone());
+                        self.refuse(id, &error);
                     }
                     self.queue.clear();
                     self.refused.clear();
@@ -358,10 +390,7 @@ impl Task {
                     entry.stage = Stage::Refused;
                     self.refused.insert((Instant::now() + REFUSED.1, id));
                 }
-                Err(error) => {
-                    let error = error.clone();
-                    self.fail(id, error);
-                }
+                Err(error) => self.refuse(id, error),
             }
         }
         if let Err(error) = result {
@@ -371,30 +400,27 @@ impl Task {
 
     fn fail(&mut self, id: u64, error: Error) {
         self.suspects.remove(&id);
-        if let Some(entry) = self.entries.remove(&id) {
+        if let Some(entry) = self.remove(id) {
             entry.answer.give(Err(error.with_operation("publish")));
         }
+    }
+
+    /// Fails it over what will not pass. Nothing is known of one that may have been taken before.
+    fn refuse(&mut self, id: u64, error: &Error) {
+        let lost = self.entries.get(&id).is_some_and(|entry| entry.lost == Lost::WithConnection);
+        self.fail(id, if lost { broken().with_source(error.clone()) } else { error.clone() });
     }
 
     /// Gives up on what is overdue.
     fn expire(&mut self, now: Instant) {
         let mut silent = false;
-        while let Some(&(deadline, id)) = self.deadlines.front() {
-            let Some(entry) = self.entries.get(&id) else {
-                self.deadlines.pop_front();
-                continue;
-            };
+        while let Some(&(deadline, id)) = self.deadlines.first() {
             if deadline > now {
                 break;
             }
-            self.deadlines.pop_front();
+            self.deadlines.pop_first();
+            let Some(entry) = self.entries.get(&id) else { continue };
             let blocked = self.is_blocked();
-            if entry.stage == Stage::Ripening {
-                if let Some(entry) = self.entries.remove(&id) {
-                    entry.answer.give(Ok(()));
-                }
-                continue;
-            }
             let unheard = match entry.stage {
                 Stage::Flying => entry.sent_at.is_some_and(|at| now.duration_since(at) >= UNHEARD),
                 Stage::Refused => entry.refusals > 0,
@@ -412,6 +438,10 @@ impl Task {
             let error = self.overdue(entry, blocked);
             self.fail(id, error);
         }
+        // While nothing is sent, what was given up on leaves its place in the queue behind.
+        if self.queue.len() > 2 * self.entries.len() + WINDOW {
+            self.queue.retain(|id| self.entries.contains_key(id));
+        }
         if silent {
             // Confirmations take milliseconds; this channel is deaf.
             self.end_epoch(Error::new(ErrorKind::Timeout, "the server does not confirm"));
@@ -423,7 +453,11 @@ impl Task {
         let error = match entry.stage {
             Stage::Flying if blocked => Error::new(ErrorKind::Unknown, format!("sent, but not confirmed: {BLOCKED}")),
             Stage::Flying => Error::new(ErrorKind::Unknown, "sent, but not confirmed in time"),
-            _ if entry.lost => Error::new(ErrorKind::Unknown, "sent, but the connection broke before it was confirmed"),
+            Stage::Ripening => Error::new(
+                ErrorKind::Unknown,
+                "sent, but the delay queue is too new for its confirmation to be relied on in time",
+            ),
+            _ if entry.lost != Lost::Never => broken(),
             Stage::Refused if entry.refusals > 0 => Error::new(
                 ErrorKind::Rejected,
                 "the broker refused it until the time was up; the queue is full or has no leader",
@@ -443,9 +477,9 @@ impl Task {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let deadline = self.deadlines.front().map(|(deadline, _)| *deadline);
+        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         let refused = self.refused.first().map(|(when, _)| *when);
-        let retry = self.retry_at.filter(|_| !self.entries.is_empty());
+        let retry = self.retry_at.filter(|_| !self.entries.is_empty() && !self.is_blocked());
         let ripe = self.ripening.first().map(|(when, _)| *when);
         [deadline, refused, retry, ripe].into_iter().flatten().min()
     }
@@ -463,6 +497,10 @@ impl Task {
     }
 }
 
+fn broken() -> Error {
+    Error::new(ErrorKind::Unknown, "sent, but the connection broke before it was confirmed")
+}
+
 /// Opens a channel that confirms.
 async fn open(wiring: Arc<Wiring>, doubt: bool) -> Result<Channel> {
     let channel = wiring.publish.channel().await?;
@@ -476,3 +514,6 @@ async fn open(wiring: Arc<Wiring>, doubt: bool) -> Result<Channel> {
     within(CALL_TIMEOUT, "confirm", channel.lapin.confirm_select(ConfirmSelectOptions::default())).await?;
     Ok(channel)
 }
+
+#[cfg(test)]
+mod tests;

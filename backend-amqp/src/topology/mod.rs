@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use swarrot_core::message::names;
-use swarrot_core::topology::{Exchange, ExchangeKind, Queue, QueueKind, Topology, check_name};
+use swarrot_core::topology::{Binding, Exchange, ExchangeKind, Queue, QueueKind, Topology, check_name};
 use swarrot_core::{Capabilities, DeadLetter, Error, ErrorKind, RequeuePosition, Result, Value};
 
 pub(crate) use self::compare::compare;
@@ -49,7 +49,7 @@ impl Remembered {
         if self.passive {
             verify(&mut desk, topology).await?;
         } else {
-            create(&mut desk, topology).await?;
+            create(&mut desk, topology, Err).await?;
             let connection = desk.connection().await?;
             let mut restored = self.restored.lock().await;
             // The first declaration: there is nothing else to declare again on this connection.
@@ -62,6 +62,9 @@ impl Remembered {
     }
 
     /// Declares all again, for the server may have lost it: once for each connection, or whenever it is `lost`.
+    ///
+    /// What cannot be declared is left as it is: whoever needs it will see, and others work without it. So the error is
+    /// a temporary one.
     pub(crate) async fn restore(&self, link: &Link, lost: bool) -> Result<()> {
         let topology = self.lock().clone();
         if self.passive || topology == Topology::default() {
@@ -72,7 +75,14 @@ impl Remembered {
         let mut restored = self.restored.lock().await;
         let connection = desk.connection().await?;
         if lost || *restored != connection {
-            create(&mut desk, &topology).await?;
+            let leave = |error: Error| {
+                if error.is_temporary() {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "the topology could not be declared again as it was");
+                Ok(())
+            };
+            create(&mut desk, &topology, leave).await?;
             *restored = connection;
         }
         Ok(())
@@ -143,29 +153,39 @@ pub(crate) fn queues_on(topology: &Topology, server: &Server) -> Result<Vec<(Str
     Ok(queues)
 }
 
-async fn create(desk: &mut Desk<'_>, topology: &Topology) -> Result<()> {
+/// Declares it all. `failed` says of each error whether that is the end.
+async fn create(desk: &mut Desk<'_>, topology: &Topology, failed: impl Fn(Error) -> Result<()>) -> Result<()> {
     let server = desk.server().await?;
     // What cannot be had is refused before anything is created.
-    let queues: Result<Vec<_>> =
-        topology.queues.iter().map(|queue| Ok((queue, arguments::of_queue(queue, &server)?))).collect();
-    for exchange in &topology.exchanges {
-        declare_exchange(desk, exchange, false).await?;
+    let mut queues = Vec::new();
+    for queue in &topology.queues {
+        match arguments::of_queue(queue, &server) {
+            Ok(arguments) => queues.push((queue, arguments)),
+            Err(error) => failed(error)?,
+        }
     }
-    for (queue, arguments) in queues? {
-        declare_queue(desk, &queue.name, &arguments).await?;
+    for exchange in &topology.exchanges {
+        declare_exchange(desk, exchange, false).await.or_else(&failed)?;
+    }
+    for (queue, arguments) in queues {
+        declare_queue(desk, &queue.name, &arguments).await.or_else(&failed)?;
         if queue.dead_letter == DeadLetter::Park {
-            declare_dead_letter_queue(desk, queue, &server).await?;
+            declare_dead_letter_queue(desk, queue, &server).await.or_else(&failed)?;
         }
     }
     for binding in &topology.bindings {
-        let (queue, exchange) = (binding.queue.as_str().into(), binding.exchange.as_str().into());
-        let key = crate::convert::short(&binding.routing_key, "a routing key")?;
-        desk.call("bind", &binding.queue, |channel| async move {
-            channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await
-        })
-        .await?;
+        bind(desk, binding).await.or_else(&failed)?;
     }
     Ok(())
+}
+
+async fn bind(desk: &mut Desk<'_>, binding: &Binding) -> Result<()> {
+    let (queue, exchange) = (binding.queue.as_str().into(), binding.exchange.as_str().into());
+    let key = crate::convert::short(&binding.routing_key, "a routing key")?;
+    desk.call("bind", &binding.queue, |channel| async move {
+        channel.queue_bind(queue, exchange, key, QueueBindOptions::default(), FieldTable::default()).await
+    })
+    .await
 }
 
 /// Looks whether exchanges and queues are there. AMQP has no way to look at bindings.

@@ -1,5 +1,6 @@
 //! A server that tests may disturb.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use swarrot_conformance::brokers::{RabbitMq, Start};
@@ -27,6 +28,10 @@ pub async fn node() -> Node {
 impl Node {
     pub fn url(&self) -> String {
         self.0.url()
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr()
     }
 
     /// Runs `rabbitmqctl`.

@@ -63,7 +63,12 @@ impl Outgoing {
     /// Holds the message back for this long.
     ///
     /// Where a backend makes delays of queues, the first publish of each delay by a publisher takes some three seconds until
-    /// it is confirmed; the message is on time all the same.
+    /// it is confirmed; the message is on time all the same. Where a publish has less time than that, it is
+    /// [`Unknown`](ErrorKind::Unknown).
+    ///
+    /// On RabbitMQ a message that is delayed on its way to an exchange with a name is routed when the delay is over. So it
+    /// is taken although no queue may ever get it, and then it waits until one is bound for its key: see the section on
+    /// delays in `docs/reliability.md`.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
         self

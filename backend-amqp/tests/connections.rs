@@ -1,0 +1,103 @@
+//! What one connection does to another's users: calls that fail, and calls that nobody waits for any more.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::{Bench, connect, kind, next, nothing, settle, unique, url};
+use swarrot_conformance::proxy::{Direction, Proxy};
+use swarrot_core::{
+    Broker as _, BrokerUrl, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, ProviderOptions,
+    PublisherOptions,
+};
+use tokio::time::timeout;
+
+/// A proxy before the server, and the server's URL by way of it.
+async fn proxied() -> (Proxy, String) {
+    let server: BrokerUrl = url().parse().expect("a URL");
+    let (host, port) = server.hosts.first().cloned().unwrap_or_else(|| ("localhost".to_owned(), None));
+    let server = tokio::net::lookup_host((host.as_str(), port.unwrap_or(5672))).await.expect("a host").next();
+    let proxy = Proxy::start(server.expect("an address")).await.expect("a port");
+    let name = server_part(&url());
+    let through = url().replacen(&name, &proxy.addr().to_string(), 1);
+    (proxy, through)
+}
+
+/// Host and port of a URL.
+fn server_part(url: &str) -> String {
+    let rest = url.split_once("://").expect("a URL").1;
+    let authority = rest.split(['/', '?']).next().expect("an authority");
+    authority.rsplit('@').next().expect("a host").to_owned()
+}
+
+#[tokio::test]
+async fn channels_that_the_server_closed_do_not_use_a_connection_up() {
+    // As many as a connection has numbers for, and some more.
+    const CHANNELS: usize = 2047 + 10;
+    let bench = Bench::classic("numbers").await;
+    for _ in 0..3 {
+        let missing = bench.broker.provider(&unique("missing"), ProviderOptions::default()).await;
+        assert_eq!(kind(missing), ErrorKind::NotFound);
+    }
+    for channel in 0..CHANNELS {
+        bench.broker.ping().await.unwrap_or_else(|error| panic!("at channel {channel}: {error}"));
+    }
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_call_that_the_server_refuses_breaks_no_connection() {
+    let bench = Bench::classic("crossing").await;
+    bench.publish(Message::new("held")).await;
+    let (proxy, through) = proxied().await;
+    let broker = connect(&through).await.expect("the server answers");
+    let provider = broker.provider(&bench.queue, ProviderOptions::default()).await.expect("it exists");
+    let held = next(&*provider).await;
+    let connections = proxy.counters().connections;
+    proxy.delay(Duration::from_millis(20));
+    let missing = unique("missing");
+    let mut dropped = 0;
+    for patience in 0..50 {
+        // It takes one round trip to open a channel, and another one to be refused.
+        let call = timeout(Duration::from_millis(30 + 2 * patience), broker.stats(&missing)).await;
+        dropped += usize::from(call.is_err());
+    }
+    assert!(dropped > 10, "{dropped}");
+    proxy.delay(Duration::ZERO);
+    broker.ping().await.expect("alive");
+    settle(&*provider, &held, Outcome::Ack).await;
+    nothing(&*provider).await;
+    assert_eq!(proxy.counters().connections, connections, "none was made anew");
+    broker.close().await.expect("closed");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_whose_channels_break_comes_back_slower_and_slower() {
+    // What a client sends until it has published: three frames to connect, two to open a channel, one of the message.
+    const FRAMES: u64 = 6;
+    let bench = Bench::classic("slower").await;
+    let (proxy, through) = proxied().await;
+    let broker = connect(&through).await.expect("the server answers");
+    let publisher = broker.publisher("", PublisherOptions::default().timeout(Duration::from_secs(5))).await;
+    let before = proxy.counters().connections;
+    proxy.cut_after_frames(Direction::ToServer, FRAMES);
+    let proxy = Arc::new(proxy);
+    let cutting = tokio::spawn({
+        let proxy = Arc::clone(&proxy);
+        async move {
+            for cuts in 1.. {
+                proxy.until(|counters| counters.cuts >= cuts).await;
+                proxy.cut_after_frames(Direction::ToServer, FRAMES);
+            }
+        }
+    });
+    let result = publisher.expect("a publisher").publish_one(Outgoing::new(&bench.queue, Message::new("x"))).await;
+    assert_eq!(kind(result), ErrorKind::Unknown);
+    cutting.abort();
+    let made = proxy.counters().connections - before;
+    assert!((2..30).contains(&made), "{made} connections in five seconds");
+    broker.close().await.expect("closed");
+    bench.end().await;
+}
