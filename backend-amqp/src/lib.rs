@@ -24,4 +24,8 @@ mod topology;
 mod convert;
 mod error;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 pub use self::broker::AmqpBroker;

@@ -39,5 +39,9 @@ mod topology;
 mod convert;
 mod error;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 pub use self::broker::RedisBroker;
 pub use self::dedup::RedisDedupStore;

@@ -1,5 +1,6 @@
-//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `tidy`.
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `bench`, `tidy`.
 
+mod bench;
 mod brokers;
 mod ci;
 mod faults;
@@ -37,6 +38,8 @@ enum Command {
     Brokers(brokers::Command),
     /// Breaks brokers, connections and processes, and counts what becomes of every message
     Faults(faults::Args),
+    /// What a message costs, beside the raw clients
+    Bench(bench::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
     /// Draws the README's pictures anew, from what the command prints
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Brokers(command) => brokers::run(&command),
         Command::Faults(args) => faults::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Pictures => pictures::run(),
         Command::Tidy(args) => tidy::run(&args),
