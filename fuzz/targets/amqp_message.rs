@@ -31,6 +31,6 @@ fn read(frame: &[u8]) -> Option<BasicProperties> {
 
 fn write(properties: BasicProperties) -> Vec<u8> {
     let header = amq_protocol::frame::AMQPContentHeader { class_id: 60, body_size: 0, properties };
-    let frame = AMQPFrame::Header(1, Box::new(header));
+    let frame = AMQPFrame::Header(1, header);
     gen_frame(&frame)(WriteContext::from(Vec::new())).expect("it can be written").write
 }

@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// Which of them; all if there is none. `cargo fuzz list` names them
     targets: Vec<String>,
     /// How long each is fed, in minutes
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     /// Keeps in `fuzz/corpus` only what reaches code that nothing else there reaches
     #[arg(long)]
