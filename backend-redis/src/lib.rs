@@ -21,7 +21,7 @@
 //!   `min-replicas-to-write` where that matters, and `maxmemory-policy noeviction` always.
 //! - A user of Redis needs these rights, with `worker` and `secret` as you like:
 //!   `ACL SETUSER worker on >secret ~swarrot:* -@all +@stream +@hash +@sortedset +@set +@connection +@scripting +get +incr +set
-//!   +exists +pexpire +pttl +unlink +time +info +role`; in a cluster `+cluster|slots +cluster|keyslot` as well.
+//!   +exists +pexpire +pttl +unlink +time +info +role`; in a cluster `+cluster|slots +cluster|keyslot` as well, and to list queues `+scan`.
 //! - Other programs publish with a plain `XADD swarrot:{queue}:stream * body …`.
 
 mod broker;

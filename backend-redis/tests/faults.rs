@@ -429,6 +429,10 @@ async fn a_user_with_few_rights_can_work() {
     assert_eq!((stats.ready, stats.unsettled, stats.parked), (0, Some(0), Some(1)));
     broker.peek("q", max(1)).await.expect("looks");
     broker.purge("q").await.expect("purges");
+    let refused = broker.queues().await.expect_err("that takes one more");
+    assert_eq!(refused.kind(), ErrorKind::AccessRefused, "{refused:?}");
+    run::<()>(&server, &words("ACL SETUSER worker +scan")).await;
+    assert_eq!(broker.queues().await.expect("lists"), ["q", "q.dead"]);
     provider.close().await.expect("closes");
     broker.delete("q").await.expect("deletes");
     // What it may not do is said as such.

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands;
 use crate::exit::{self, Exit};
+use crate::output::note;
 
 /// Publish messages, work on them, look at queues and put things right, on RabbitMQ, Redis or in memory.
 #[derive(Debug, Parser)]
@@ -74,7 +75,7 @@ pub(crate) fn parse() -> Result<Cli, Exit> {
             Exit::Usage
         }
         _ => {
-            crate::output::note(format_args!("swarrot: {}", one_line(&error.to_string())));
+            note(format_args!("swarrot: {}", one_line(&error.to_string())));
             Exit::Usage
         }
     })

@@ -7,6 +7,7 @@ use swarrot::config::ConfigError;
 use swarrot::{Error, ErrorKind, Reason, SettleError, WorkerError};
 
 use crate::exit::Exit;
+use crate::output::note;
 
 /// Why a command ended early: an exit code, and one line for stderr that says what failed and what to do.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Failure {
     /// Says it, and ends with its code.
     pub(crate) fn print(self) -> Exit {
         if let Some(line) = self.line {
-            crate::output::note(format_args!("swarrot: {}", one_line(&line)));
+            note(format_args!("swarrot: {}", one_line(&line)));
         }
         self.exit
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::output::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A line on stderr that shows how far a command is; nothing where stderr is no terminal.
@@ -42,7 +43,7 @@ impl Progress {
     /// Writes a line to stderr without disturbing it.
     pub(crate) fn line(&self, line: &str) {
         if !self.silent {
-            self.bar.suspend(|| crate::output::note(format_args!("{line}")));
+            self.bar.suspend(|| note(format_args!("{line}")));
         }
     }
 }

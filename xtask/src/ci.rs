@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::install::succeeds;
 use crate::steps::{say, seconds, step};
 use crate::workspace::cargo;
-use crate::{test, tidy, workspace};
+use crate::{install, test, tidy, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -102,9 +101,7 @@ fn check_alone(what: &str, package: &str, features: &[&str]) -> Result<()> {
 /// What `deny.toml` says, but for advisories: those come from a server that is not asked while a change is tested, and change by
 /// themselves. `cargo deny check` asks it.
 fn deny() -> Result<()> {
-    if !succeeds(&mut cargo(&["deny", "--version"])?) {
-        // A debug build takes a third of the time, and there is little to check.
-        step("install cargo-deny", &mut cargo(&["install", "-q", "--locked", "--debug", "cargo-deny"])?)?;
-    }
+    // A debug build takes a third of the time, and there is little to check.
+    install::cargo_command("deny", &["--debug"])?;
     step("deny", &mut cargo(&["deny", "--log-level", "warn", "check", "bans", "licenses", "sources"])?)
 }

@@ -2,9 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::install::succeeds;
 use crate::steps::{say, step};
-use crate::{interrupt, workspace};
+use crate::{install, interrupt, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,9 +23,7 @@ pub(crate) struct Args {
 /// If an input makes a target panic, hang or use much memory: it is in `fuzz/artifacts` then.
 pub(crate) fn run(args: &Args) -> Result<()> {
     interrupt::handle()?;
-    if !succeeds(&mut workspace::cargo(&["fuzz", "--version"])?) {
-        step("install cargo-fuzz", &mut workspace::cargo(&["install", "--locked", "cargo-fuzz"])?)?;
-    }
+    install::cargo_command("fuzz", &[])?;
     let all = targets()?;
     if let Some(unknown) = args.targets.iter().find(|target| !all.contains(target)) {
         bail!("there is no target {unknown}; there are {}", all.join(", "));

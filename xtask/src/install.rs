@@ -8,6 +8,7 @@ use swarrot_conformance::brokers::{find_rabbitmq, find_redis};
 
 use crate::interrupt::Interrupted;
 use crate::steps::{say, step};
+use crate::workspace::cargo;
 
 /// Makes sure that RabbitMQ and Redis are there.
 ///
@@ -31,6 +32,19 @@ pub(crate) fn brokers_and_python() -> Result<()> {
 /// As [`brokers`].
 pub(crate) fn debootstrap() -> Result<()> {
     programs(&[DEBOOTSTRAP])
+}
+
+/// Makes sure that cargo has this command, such as `deny`, or installs it with these options.
+///
+/// # Errors
+/// If it cannot be installed.
+pub(crate) fn cargo_command(name: &str, options: &[&str]) -> Result<()> {
+    if succeeds(&mut cargo(&[name, "--version"])?) {
+        return Ok(());
+    }
+    let package = format!("cargo-{name}");
+    let install = ["install", "-q", "--locked", &package];
+    step(&format!("install {package}"), cargo(&install)?.args(options))
 }
 
 /// A program, and where it comes from.

@@ -168,9 +168,10 @@ async fn copy(
     let outgoing: Vec<_> = copies.iter().map(|(delivery, outcome)| outgoing(delivery, outcome)).collect();
     let mut results = publisher.publish(&outgoing).await;
     // A retry always fits: with its own queue full it waits elsewhere. In its worker's hands it would keep out what could be handled,
-    // and with enough of them nobody would take anything out of the queue any more.
+    // and with enough of them nobody would take anything out of the queue any more. One that is held back goes elsewhere anyhow, and
+    // is not to come earlier than it should.
     let full: Vec<_> = (0..copies.len())
-        .filter(|i| matches!(copies[*i].1, Outcome::Retry { .. }))
+        .filter(|i| matches!(&copies[*i].1, Outcome::Retry { after, .. } if after.is_zero()))
         .filter(|i| results[*i].as_ref().is_err_and(|error| error.kind() == ErrorKind::Rejected))
         .collect();
     if !full.is_empty() {

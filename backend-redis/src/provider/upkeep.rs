@@ -89,7 +89,7 @@ impl Session<'_> {
 
     /// Delivers entries that others lost, but for those that were delivered too often: they go to the dead letters.
     async fn deliver_lost(&self, taken: Vec<Entry>, asked: Instant) {
-        // The limit is of those before this one that do not count as the first.
+        // It may come back as often as the limit says: with the first delivery that is one more.
         let most = self.shared.lock().limit.unwrap_or(u32::MAX).saturating_add(1);
         let (over, fine): (Vec<_>, Vec<_>) = taken.into_iter().partition(|entry| entry.deliveries() > most);
         self.shared.arrived(fine, true, asked);

@@ -4,12 +4,15 @@
 -- Answers with: how many were deleted, then these three; nothing if there is no such queue.
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local chunk, upto, newest, cursor, n = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], 0
-if newest == '' then newest, cursor = redis.call('HGET', KEYS[1], 'number') or '0', '0' end
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  local stream = redis.call('XINFO', 'STREAM', KEYS[2])
+local exists = redis.call('EXISTS', KEYS[2]) == 1
+if cursor == '' then
+  upto, newest, cursor = '0-0', redis.call('HGET', KEYS[1], 'number') or '0', '0'
+  local stream = exists and redis.call('XINFO', 'STREAM', KEYS[2]) or {}
   for i = 1, #stream, 2 do
-    if upto == '' and stream[i] == 'last-generated-id' then upto = stream[i + 1] end
+    if stream[i] == 'last-generated-id' then upto = stream[i + 1] end
   end
+end
+if exists then
   local at = group_of(KEYS[2])
   local last = at and at['last-delivered-id'] or '0-0'
   local free = redis.pcall('XPENDING', KEYS[2], GROUP, '-', upto, chunk, FREE)

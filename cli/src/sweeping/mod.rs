@@ -11,7 +11,7 @@ use swarrot::{Broker, Delivery, Message, MessagePublisher, Outgoing, Receipt, Sw
 pub(crate) use self::choice::Choice;
 pub(crate) use self::tally::Tally;
 use crate::failure::{Failure, Result};
-use crate::output::count;
+use crate::output::{count, note};
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
@@ -132,7 +132,7 @@ pub(crate) async fn look(
 /// Says on stderr how many were not seen, if any.
 pub(crate) fn say_not_seen(messages: u64) {
     if messages > 0 {
-        crate::output::note(format_args!(
+        note(format_args!(
             "swarrot: {} not seen: others hold them, or they are more than can be held at once ({}); run it again",
             count(messages, "message"),
             Sweep::MAX_HELD

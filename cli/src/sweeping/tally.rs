@@ -5,7 +5,7 @@ use swarrot::{Delivery, Error};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, one_line_of};
-use crate::output::count;
+use crate::output::{count, note};
 use crate::progress::Progress;
 use crate::session::Session;
 
@@ -51,7 +51,7 @@ impl Tally {
             if self.done + self.failed == 0 {
                 return Err(Failure::new(line));
             }
-            crate::output::note(format_args!("swarrot: {line}"));
+            note(format_args!("swarrot: {line}"));
         }
         // Where a signal stopped it nobody expects all of them.
         let stopped = session.stop.is_asked();

@@ -186,11 +186,7 @@ async fn cancelled_publish(cx: &Context) {
 
 async fn broker_refusal_is_error(cx: &Context) {
     let broker = cx.connect().await;
-    let small = cx.queue_to_declare("small").max_length(3);
-    let queue = small.name.clone();
-    cx.declare(&*broker, &Topology::new().queue(small)).await;
-    let options = PublisherOptions::default().timeout(secs(2));
-    let publisher = broker.publisher("", options).await.expect("a publisher with a short timeout");
+    let (queue, publisher) = cx.small_queue(&*broker).await;
     let ledger = cx.ledger();
     let mut refusal = None;
     for i in 0..20 {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use swarrot_core::message::names;
 use swarrot_core::topology::Topology;
-use swarrot_core::{Message, Outcome, Outgoing, PublisherOptions, Value};
+use swarrot_core::{Message, Outcome, Outgoing, Value};
 use tokio::time::Instant;
 
 use crate::run::{
     Case, Claim::DeadLetter, Claim::Delay, Claim::DeliveryCount, Claim::Lease, Claim::LengthLimit, Context,
     Need::Claimed, Setup, case,
 };
-use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms, secs};
+use crate::support::{PATIENCE, ProviderActions as _, PublisherActions as _, bodies, ms};
 
 const GROUP: &str = "redelivery";
 
@@ -293,11 +293,7 @@ async fn delivery_limit_counts_what_came_back(cx: &Context) {
 
 async fn a_retry_fits_into_a_full_queue(cx: &Context) {
     let broker = cx.connect().await;
-    let small = cx.queue_to_declare("small").max_length(3);
-    let queue = small.name.clone();
-    cx.declare(&*broker, &Topology::new().queue(small)).await;
-    let options = PublisherOptions::default().timeout(secs(2));
-    let publisher = broker.publisher("", options).await.expect("a publisher with a short timeout");
+    let (queue, publisher) = cx.small_queue(&*broker).await;
     let ledger = cx.ledger();
     ledger.publish(&*publisher, &queue, ["to be retried"]).await;
     let provider = cx.provider_holding(&*broker, &queue, 1).await;

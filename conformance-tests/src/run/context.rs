@@ -139,6 +139,16 @@ impl Context {
         name
     }
 
+    /// A new empty queue for three messages, and a publisher to it that soon gives up where it is full.
+    pub(crate) async fn small_queue(&self, broker: &dyn Broker) -> (String, Arc<dyn MessagePublisher>) {
+        let small = self.queue_to_declare("small").max_length(3);
+        let name = small.name.clone();
+        self.declare(broker, &Topology::new().queue(small)).await;
+        let options = PublisherOptions::default().timeout(Duration::from_secs(2));
+        let made = broker.publisher("", options).await;
+        (name, made.unwrap_or_else(|error| panic!("no publisher with a short timeout: {error:?}")))
+    }
+
     /// A provider of a queue.
     pub(crate) async fn provider(&self, broker: &dyn Broker, queue: &str) -> Arc<dyn MessageProvider> {
         self.provider_with(broker, queue, ProviderOptions::default()).await

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::message::{Document, Filter};
-use crate::output::count;
+use crate::output::{count, note};
 use crate::session::Session;
 use crate::sweeping::{Choice, look, say_not_seen};
 
@@ -55,7 +55,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         // It may be meant as a copy before they are dropped.
         file.sync_all()?;
-        crate::output::note(format_args!("exported {}", count(written, "message")));
+        note(format_args!("exported {}", count(written, "message")));
     }
     broker.close().await?;
     say_not_seen(not_seen);

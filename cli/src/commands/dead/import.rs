@@ -10,7 +10,7 @@ use swarrot::{MessagePublisher, Outgoing, PublisherOptions};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::message::Document;
-use crate::output::count;
+use crate::output::{count, note};
 use crate::session::Session;
 
 /// Messages published together.
@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         format!("imported {}", count(done.imported, "message"))
     })?;
     if session.stop.is_asked() {
-        crate::output::note(format_args!("swarrot: stopped by a signal; {}", done.so_far()));
+        note(format_args!("swarrot: stopped by a signal; {}", done.so_far()));
         return Ok(Exit::Signal);
     }
     Ok(Exit::Done)

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::output::note;
 use crate::session::Session;
 use crate::stop::Stop;
 
@@ -72,7 +73,7 @@ async fn keep_running(index: usize, stop: Stop) -> io::Result<Exit> {
         let limit = code == Some(Exit::Limit.code().into());
         let pause = if limit { PAUSE.saturating_sub(began.elapsed()) } else { PAUSE.max(backoff.next_delay()) };
         if !limit {
-            crate::output::note(format_args!(
+            note(format_args!(
                 "swarrot: process {index} ended ({status}); another one starts in {:.1} s",
                 pause.as_secs_f64()
             ));

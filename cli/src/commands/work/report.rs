@@ -5,6 +5,7 @@ use swarrot::{Report, StopReason};
 
 use crate::exit::Exit;
 use crate::failure::Result;
+use crate::output::note;
 use crate::session::Session;
 
 /// Prints the report: as JSON on stdout, for people on stderr, since stdout is the commands'.
@@ -13,7 +14,7 @@ use crate::session::Session;
 /// If the output is closed.
 pub(crate) fn print(report: &Report, session: &Session) -> Result<()> {
     if !session.output.is_json() {
-        crate::output::note(format_args!("{report}"));
+        note(format_args!("{report}"));
         return Ok(());
     }
     let c = &report.counts;
