@@ -3,8 +3,10 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -94,6 +96,31 @@ fn exit() -> ! {
 /// # Errors
 /// [`Interrupted`], when nothing of the group is left.
 pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
+    run_watched(command, |_| ())
+}
+
+/// Runs a command as [`run`] does, and kills it and its group when it has not ended after this time.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_for(command: &mut Command, limit: Duration) -> Result<ExitStatus> {
+    thread::scope(|scope| {
+        // Nobody sends anything: the other end is dropped when the command has ended.
+        let (ended, end) = mpsc::channel::<()>();
+        let status = run_watched(command, |group| {
+            scope.spawn(move || {
+                if end.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                    let _ = kill_process_group(group, Signal::KILL);
+                }
+            });
+        });
+        drop(ended);
+        status
+    })
+}
+
+/// Hands the process group of the command to `watch` as soon as it runs.
+fn run_watched(command: &mut Command, watch: impl FnOnce(Pid)) -> Result<ExitStatus> {
     let name = command.get_program().to_owned();
     let (mut child, group) = {
         // The lock is held until the group is known, so that no signal falls in between.
@@ -106,6 +133,9 @@ pub(crate) fn run(command: &mut Command) -> Result<ExitStatus> {
         state.running.extend(group);
         (child, group)
     };
+    if let Some(group) = group {
+        watch(group);
+    }
     let status = child.wait().with_context(|| format!("cannot wait for {}", name.display()));
     let mut state = state();
     state.running.retain(|running| Some(*running) != group);

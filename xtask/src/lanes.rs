@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
@@ -21,6 +22,12 @@ use crate::workspace;
 
 /// The folders of the packages that have a lane of their own: no other disturbs the servers that they use.
 const ASIDE: [&str; 2] = ["backend-amqp", "backend-redis"];
+/// A program that takes longer will never end: twice what the longest takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
+/// How often it is said what runs.
+const REPORT: Duration = Duration::from_secs(120);
+/// Of what failed, this much is said again in the end.
+const RECAP_LINES: usize = 60;
 
 /// A program that cargo made of tests.
 struct Program {
@@ -41,29 +48,88 @@ pub(crate) fn run(variables: &[(&str, String)]) -> Result<()> {
     let of = |dir| others.extract_if(.., |program| program.dir.ends_with(dir)).collect();
     let mut lanes = Vec::from(ASIDE.map(of));
     lanes.push(others);
-    // One speaks at a time.
-    let output = Mutex::new(());
+    let hall = Hall::default();
     let lane = |programs: Vec<Program>| {
         let mut failed = Vec::new();
         for program in programs {
-            if !program.run(variables, &output)? {
-                failed.push(program.name);
-            }
+            failed.extend(program.run(variables, &hall)?);
         }
         Ok::<_, anyhow::Error>(failed)
     };
     let lane = &lane;
-    let failed: Vec<Result<Vec<String>>> = thread::scope(|scope| {
+    let failed: Vec<Result<Vec<Failure>>> = thread::scope(|scope| {
+        // Nobody sends anything: the other end is dropped when all lanes are done.
+        let (done, end) = mpsc::channel::<()>();
+        scope.spawn(|| {
+            let end = end;
+            while end.recv_timeout(REPORT) == Err(RecvTimeoutError::Timeout) {
+                hall.report();
+            }
+        });
         let lanes: Vec<_> = lanes.into_iter().map(|programs| scope.spawn(move || lane(programs))).collect();
         let panicked = |_| Err(anyhow!("the thread of a lane panicked"));
-        lanes.into_iter().map(|lane| lane.join().unwrap_or_else(panicked)).collect()
+        let failed = lanes.into_iter().map(|lane| lane.join().unwrap_or_else(panicked)).collect();
+        drop(done);
+        failed
     });
     let failed = failed.into_iter().collect::<Result<Vec<_>>>()?.concat();
     if failed.is_empty() {
         say(format_args!("tests: done in {}", seconds(started.elapsed())));
         return Ok(());
     }
-    Err(Failed(failed).into())
+    // Far above, between what others printed, nobody finds it.
+    for failure in &failed {
+        say(format_args!("{} failed:\n{}", failure.program, failure.recap));
+    }
+    Err(Failed(failed.into_iter().map(|failure| failure.program).collect()).into())
+}
+
+/// Where all lanes are.
+#[derive(Default)]
+struct Hall {
+    /// One speaks at a time.
+    output: Mutex<()>,
+    running: Mutex<Vec<(String, Instant)>>,
+}
+
+impl Hall {
+    fn enter(&self, program: &str) {
+        self.running().push((program.to_owned(), Instant::now()));
+    }
+
+    fn leave(&self, program: &str) {
+        self.running().retain(|(name, _)| name != program);
+    }
+
+    /// Says what runs: of a run that somebody ends, this is all that is seen of it.
+    fn report(&self) {
+        let shown = |(name, since): &(String, Instant)| format!("{name} for {}", seconds(since.elapsed()));
+        let running = self.running().iter().map(shown).collect::<Vec<_>>().join(", ");
+        let _speaks = self.output.lock();
+        say(format_args!("running: {running}"));
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<(String, Instant)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A program that failed, and what it said of it.
+#[derive(Clone)]
+struct Failure {
+    program: String,
+    recap: String,
+}
+
+/// What a test program says of its failures, without that which passed.
+fn recap(text: &str) -> String {
+    let failures = text.find("\nfailures:\n").map_or(text, |at| &text[at..]);
+    let lines: Vec<&str> = failures.lines().filter(|line| !line.is_empty()).collect();
+    let (first, last) = (RECAP_LINES / 2, lines.len().saturating_sub(RECAP_LINES / 2));
+    if lines.len() <= RECAP_LINES {
+        return lines.join("\n");
+    }
+    [&lines[..first], &["…"], &lines[last..]].concat().join("\n")
 }
 
 /// Some test programs failed.
@@ -79,25 +145,34 @@ impl fmt::Display for Failed {
 impl std::error::Error for Failed {}
 
 impl Program {
-    /// Whether its tests passed.
-    fn run(&self, variables: &[(&str, String)], output: &Mutex<()>) -> Result<bool> {
+    /// Runs it; what failed, if its tests did not pass.
+    fn run(&self, variables: &[(&str, String)], hall: &Hall) -> Result<Option<Failure>> {
         let started = Instant::now();
-        // Of one that never ends, this is all that is seen.
-        say(format_args!("{} begins", self.name));
+        hall.enter(&self.name);
         let mut printed = tempfile::tempfile().context("cannot make a file for what tests print")?;
         let clone = |file: &File| file.try_clone().context("cannot keep what tests print");
         let mut command = Command::new(&self.executable);
         command.current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let status = interrupt::run(command.stdout(clone(&printed)?).stderr(clone(&printed)?))?;
+        let status = interrupt::run_for(command.stdout(clone(&printed)?).stderr(clone(&printed)?), LIMIT)?;
+        hall.leave(&self.name);
         let mut text = Vec::new();
         printed.rewind()?;
         printed.read_to_end(&mut text)?;
-        let _speaks = output.lock();
+        let _speaks = hall.output.lock();
         let verdict = if status.success() { "passed" } else { "FAILED" };
         say(format_args!("{} {verdict} in {}", self.name, seconds(started.elapsed())));
         std::io::stdout().write_all(&text)?;
-        Ok(status.success())
+        if status.success() {
+            return Ok(None);
+        }
+        let recap = recap(&String::from_utf8_lossy(&text));
+        let recap = if started.elapsed() < LIMIT {
+            recap
+        } else {
+            format!("{recap}\nit had not ended after {} min and was killed", LIMIT.as_secs() / 60)
+        };
+        Ok(Some(Failure { program: self.name.clone(), recap }))
     }
 }
 
@@ -153,4 +228,29 @@ fn programs() -> Result<Vec<Program>> {
     }
     programs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recap_leaves_out_what_passed() {
+        let text =
+            "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b ----\nno\n\n\nfailures:\n    b\n";
+        assert_eq!(recap(text), "failures:\n---- b ----\nno\nfailures:\n    b");
+    }
+
+    #[test]
+    fn a_long_recap_has_a_beginning_and_an_end() {
+        let said: Vec<_> = (0..1000).map(|n| n.to_string()).collect();
+        let lines = recap(&format!("\nfailures:\n{}", said.join("\n")));
+        let lines: Vec<&str> = lines.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[1], lines[RECAP_LINES]), (RECAP_LINES + 1, "failures:", "0", "999"));
+    }
+
+    #[test]
+    fn a_program_that_prints_no_failures_is_shown_whole() {
+        assert_eq!(recap("Segmentation fault"), "Segmentation fault");
+    }
 }

@@ -1,5 +1,6 @@
 //! A private Redis Cluster.
 
+use std::io;
 use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,7 +13,12 @@ use super::start::Start;
 
 const NODES: u16 = 3;
 const SLOTS: u16 = 16_384;
-const READY: Duration = Duration::from_secs(30);
+/// A busy machine takes a while; nodes that will never find each other should still fail a test.
+const READY: Duration = Duration::from_secs(90);
+/// A node forgets one that it was told of when they do not shake hands within the node timeout.
+const MEET_AGAIN: Duration = Duration::from_secs(3);
+/// Of what a node says of its cluster: the state, the slots and the nodes.
+const LINES: usize = 7;
 const POLL: Duration = Duration::from_millis(20);
 
 /// A private Redis Cluster of three masters without replicas; see [the module](super) for what ends it.
@@ -77,39 +83,58 @@ impl RedisCluster {
     pub fn restart(&self) -> Result<(), BrokerError> {
         self.kill()?;
         self.nodes.iter().try_for_each(Redis::restart)?;
-        let clients = self.addrs().map(Client::connect).collect::<std::io::Result<Vec<_>>>();
-        let whole = clients.and_then(|mut clients| wait_until_whole(&mut clients));
+        // They have kept who the others are.
+        let whole = self.clients().and_then(|mut clients| wait_until_whole(&mut clients, |_| Ok(())));
         whole.map_err(BrokerError::io("join the nodes of a Redis Cluster"))
     }
 
-    fn join(&self) -> std::io::Result<()> {
-        let mut clients = self.addrs().map(Client::connect).collect::<std::io::Result<Vec<_>>>()?;
+    fn join(&self) -> io::Result<()> {
+        let mut clients = self.clients()?;
         let share = SLOTS / NODES;
         for (client, node) in clients.iter_mut().zip(0..NODES) {
             let last = if node == NODES - 1 { SLOTS - 1 } else { (node + 1) * share - 1 };
             client.ok(&["CLUSTER", "SET-CONFIG-EPOCH", &(node + 1).to_string()])?;
             client.ok(&["CLUSTER", "ADDSLOTSRANGE", &(node * share).to_string(), &last.to_string()])?;
+        }
+        wait_until_whole(&mut clients, |clients| self.introduce(clients))
+    }
+
+    /// Tells each node where the others are.
+    fn introduce(&self, clients: &mut [Client]) -> io::Result<()> {
+        for client in clients {
             for (other, bus) in self.addrs().zip(&self.buses) {
                 let (port, bus) = (other.port().to_string(), bus.number().to_string());
                 client.ok(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus])?;
             }
         }
-        wait_until_whole(&mut clients)
+        Ok(())
+    }
+
+    fn clients(&self) -> io::Result<Vec<Client>> {
+        self.addrs().map(Client::connect).collect()
     }
 }
 
-/// Waits until each node knows them all.
-fn wait_until_whole(clients: &mut [Client]) -> std::io::Result<()> {
+/// Waits until all nodes know each other at once; introduces them to each other as often as it takes.
+fn wait_until_whole(clients: &mut [Client], introduce: impl Fn(&mut [Client]) -> io::Result<()>) -> io::Result<()> {
     let deadline = Instant::now() + READY;
-    for client in clients {
-        while !is_whole(&client.bulk(&["CLUSTER", "INFO"])?) {
+    loop {
+        introduce(clients)?;
+        let again = Instant::now() + MEET_AGAIN;
+        while Instant::now() < again {
+            let infos = clients.iter_mut().map(|client| client.bulk(&["CLUSTER", "INFO"]));
+            let infos = infos.collect::<io::Result<Vec<_>>>()?;
+            if infos.iter().all(|info| is_whole(info)) {
+                return Ok(());
+            }
             if Instant::now() > deadline {
-                return Err(std::io::Error::other("they did not find each other in time"));
+                let said = infos.iter().map(|info| info.lines().take(LINES).collect::<Vec<_>>().join(" "));
+                let said = said.collect::<Vec<_>>().join(" | ");
+                return Err(io::Error::other(format!("they did not find each other within {READY:?}: {said}")));
             }
             sleep(POLL);
         }
     }
-    Ok(())
 }
 
 fn is_whole(info: &str) -> bool {

@@ -2,6 +2,7 @@
 
 mod case;
 mod context;
+mod hope;
 mod needs;
 mod runner;
 
@@ -14,6 +15,7 @@ use libtest_mimic::{Arguments, Trial};
 
 pub(crate) use self::case::{Case, Run, case};
 pub(crate) use self::context::{Context, Setup};
+use self::hope::Hope;
 pub(crate) use self::needs::{Claim, Fault, Need};
 pub(crate) use self::runner::{Verdict, run_case, run_trial};
 use crate::cases;
@@ -35,10 +37,11 @@ pub fn run(harnesses: &[Arc<dyn Harness>]) -> ExitCode {
 /// One trial for each case on this harness.
 fn trials(harness: &Arc<dyn Harness>) -> impl Iterator<Item = Trial> + use<> {
     let harness = Arc::clone(harness);
+    let hope = Arc::new(Hope::default());
     cases::all().map(move |case| {
         let name = format!("{}::{case}", harness.name());
-        let harness = Arc::clone(&harness);
-        Trial::ignorable_test(name, move || run_trial(&harness, case).into_completion())
+        let (harness, hope) = (Arc::clone(&harness), Arc::clone(&hope));
+        Trial::ignorable_test(name, move || hope.run(|| run_trial(&harness, case)).into_completion())
             .with_ignored_flag(case.is_manual())
     })
 }
