@@ -44,12 +44,6 @@ impl Pace {
         self.of(3000, 1000)
     }
 
-    /// How long nothing has to happen on RabbitMQ, once a queue or its leader was gone, before it is believed that nothing will:
-    /// longer than [`passing_on`](Self::passing_on).
-    pub(crate) fn quiet_with_delays(self) -> Duration {
-        self.of(220_000, 15_000)
-    }
-
     /// How long RabbitMQ waits for a queue that is gone to take a delayed message, before it looks for the new one.
     /// `None` is its default, three minutes.
     pub(crate) fn passing_on(self) -> Option<Duration> {

@@ -28,6 +28,9 @@ pub(crate) enum Backend {
     RedisSentinel,
 }
 
+/// How the names of RabbitMQ's delay queues begin.
+const DELAY_QUEUES: &str = "swarrot.delay.";
+
 impl Backend {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -103,6 +106,18 @@ impl Target {
             Servers::Redis(_) => format!("redis://{}/0?lease=3s&timeout={timeout}s", hosts.join(",")),
             Servers::Sentinel(group) => format!("{}&lease=3s&timeout={timeout}s", group.url()),
         }
+    }
+
+    /// Whether messages wait in RabbitMQ's delay queues. Redis keeps those beside their queue, where they are handled or deleted.
+    pub(crate) fn holds_delayed(&self) -> Result<bool> {
+        let node = match &self.servers {
+            Servers::RabbitMq(node) => node,
+            Servers::Cluster(cluster) => cluster.nodes().first().context("the cluster has no nodes")?,
+            Servers::Redis(_) | Servers::Sentinel(_) => return Ok(false),
+        };
+        let queues = block_in_place(|| node.ctl(&["list_queues", "--no-table-headers", "name", "messages"]))?;
+        let holds = |line: &str| line.starts_with(DELAY_QUEUES) && !line.ends_with("\t0");
+        Ok(queues.lines().any(holds))
     }
 
     /// The URL that leads to the servers themselves.

@@ -16,12 +16,16 @@ use crate::fault::{Fault, Stage};
 use crate::ledger;
 use crate::load::topology;
 use crate::plan::{Plan, Schedule};
-use crate::target::{Backend, Target};
+use crate::target::Target;
 
 /// How long nothing may happen, on a busy machine, although nothing is broken.
 const SILENCE: Duration = Duration::from_secs(90);
-/// How long nothing has to happen, once a queue was deleted, before it is believed that nothing will.
+/// How long nothing has to happen, once a queue was deleted, before it is believed that nothing will: twice the time after which
+/// RabbitMQ counts anew what is in a queue.
 const QUIET: Duration = Duration::from_secs(10);
+/// How long RabbitMQ may keep what waits in a delay queue for a queue, or its leader, that was gone: three times what it waits
+/// before it looks for a new one.
+const DELAYS: Duration = Duration::from_secs(600);
 /// How long processes may take to end.
 const END: Duration = Duration::from_secs(200);
 /// How many messages are handled before the first fault.
@@ -78,13 +82,7 @@ pub(crate) async fn run(target: &Target, plan: &Plan, dir: &Path, rng: &mut fast
     } else {
         crew.await_publishers(END).await?;
     }
-    let patience = match (target.backend, deleted.is_empty()) {
-        (Backend::AmqpCluster, _) => target.pace.quiet_with_delays(),
-        (_, true) => SILENCE,
-        (backend, false) if backend.is_amqp() => target.pace.quiet_with_delays(),
-        (_, false) => QUIET,
-    };
-    settle(&mut crew, patience).await?;
+    settle(&mut crew, target, if deleted.is_empty() { SILENCE } else { QUIET }).await?;
     if crew.crashes_expected {
         let leftovers = || async { stats(target, &queue).await };
         wait_for_poison(&mut crew, leftovers).await?;
@@ -172,13 +170,18 @@ async fn one(stage: &mut Stage<'_>, fault: Fault, plan: &Plan, calms: &mut Vec<C
 }
 
 /// Waits until everything is handled, or nothing more happens. What is missing then is lost, or gone with its queue.
-async fn settle(crew: &mut Crew, patience: Duration) -> Result<()> {
+async fn settle(crew: &mut Crew, target: &Target, patience: Duration) -> Result<()> {
+    let end = Instant::now() + DELAYS;
     let (mut seen, mut since) = (0, Instant::now());
     while crew.books.outstanding() > 0 && since.elapsed() < patience {
         crew.pass(Duration::from_millis(200)).await?;
-        if crew.books.handled_at.len() > seen {
+        let happens = crew.books.handled_at.len() > seen;
+        if happens || since.elapsed() >= patience && Instant::now() < end && target.holds_delayed()? {
             (seen, since) = (crew.books.handled_at.len(), Instant::now());
         }
+    }
+    if crew.books.outstanding() > 0 && target.holds_delayed()? {
+        crew.problems.push(format!("messages are still in delay queues after {DELAYS:?}"));
     }
     Ok(())
 }

@@ -22,8 +22,10 @@ use crate::workspace;
 
 /// The folders of the packages that have a lane of their own: no other disturbs the servers that they use.
 const ASIDE: [&str; 2] = ["backend-amqp", "backend-redis"];
-/// A program that takes longer will never end: twice what the longest takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(40 * 60);
+/// A program that takes longer will never end: three times what the longest takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The same for the conformance suite, which takes longest by far.
+const SUITE_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// How often it is said what runs.
 const REPORT: Duration = Duration::from_secs(120);
 /// Of what failed, this much is said again in the end.
@@ -145,6 +147,10 @@ impl fmt::Display for Failed {
 impl std::error::Error for Failed {}
 
 impl Program {
+    fn limit(&self) -> Duration {
+        if self.name.contains(": conformance ") { SUITE_LIMIT } else { LIMIT }
+    }
+
     /// Runs it; what failed, if its tests did not pass.
     fn run(&self, variables: &[(&str, String)], hall: &Hall) -> Result<Option<Failure>> {
         let started = Instant::now();
@@ -154,7 +160,7 @@ impl Program {
         let mut command = Command::new(&self.executable);
         command.current_dir(&self.dir).env("CARGO_MANIFEST_DIR", &self.dir);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let status = interrupt::run_for(command.stdout(clone(&printed)?).stderr(clone(&printed)?), LIMIT)?;
+        let status = interrupt::run_for(command.stdout(clone(&printed)?).stderr(clone(&printed)?), self.limit())?;
         hall.leave(&self.name);
         let mut text = Vec::new();
         printed.rewind()?;
@@ -167,10 +173,10 @@ impl Program {
             return Ok(None);
         }
         let recap = recap(&String::from_utf8_lossy(&text));
-        let recap = if started.elapsed() < LIMIT {
+        let recap = if started.elapsed() < self.limit() {
             recap
         } else {
-            format!("{recap}\nit had not ended after {} min and was killed", LIMIT.as_secs() / 60)
+            format!("{recap}\nit had not ended after {} min and was killed", self.limit().as_secs() / 60)
         };
         Ok(Some(Failure { program: self.name.clone(), recap }))
     }

@@ -106,7 +106,7 @@ impl Node {
             ("RABBITMQ_LOG_BASE", path("log")),
             ("RABBITMQ_PID_FILE", path("rabbitmq.own-pid")),
             ("RABBITMQ_CONFIG_FILE", path("rabbitmq")),
-            ("RABBITMQ_ADVANCED_CONFIG_FILE", path("advanced")),
+            ("RABBITMQ_ADVANCED_CONFIG_FILE", path("advanced.config")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", path("enabled_plugins")),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", loopback.into()),
