@@ -17,7 +17,7 @@ use swarrot_core::{
 use tracing::warn;
 
 use crate::config::{Config, DEFAULT_LEASE, Mode};
-use crate::connection::{Conn, Link, Server};
+use crate::connection::{Conn, Link, Replicas, Server};
 use crate::error::{self, Named as _};
 use crate::inspect;
 use crate::provider::{RedisProvider, Shared};
@@ -35,6 +35,8 @@ pub(crate) struct Core {
     /// To settle, and for all that is asked now and then.
     pub(crate) settle: Link,
     pub(crate) publish: Link,
+    /// For what goes over that.
+    pub(crate) replicas: Replicas,
     pub(crate) router: Router,
     /// What the names of its providers begin with.
     pub(crate) consumer: String,
@@ -67,6 +69,7 @@ impl RedisBroker {
     /// | `prefix` | `swarrot` | what all keys begin with |
     /// | `name` | the program's | the connections' name, as `CLIENT LIST` shows it |
     /// | `connect_timeout`, `timeout` | `5s`, `10s` | for one try to connect; for one answer |
+    /// | `replicas` | `0` | how many replicas have a message before it is confirmed (`WAIT`), so that no failover loses it; not for a cluster |
     /// | `topology` | `active` | `passive` verifies and never creates |
     /// | `db` | `0` | the database, where the path does not say it |
     /// | `cacert`, `client_cert`, `client_key` | the system's authorities | PEM files, for `rediss` |
@@ -91,6 +94,7 @@ impl RedisBroker {
         Ok(Self(Arc::new(Core {
             settle,
             publish: Link::new(Arc::clone(&config)),
+            replicas: Replicas::new(config.replicas),
             router: Router::new(&config),
             consumer: format!("{}.{}.{}", config.name, host.trim(), std::process::id()),
             server: RwLock::new(server),

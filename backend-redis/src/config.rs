@@ -13,13 +13,14 @@ pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 /// A shorter lease would leave no time to renew it.
 const MIN_LEASE: Duration = Duration::from_millis(100);
 /// What a URL's query may hold.
-const PARAMETERS: [&str; 11] = [
+const PARAMETERS: [&str; 12] = [
     "name",
     "prefix",
     "lease",
     "connect_timeout",
     "timeout",
     "topology",
+    "replicas",
     "db",
     "master",
     "cacert",
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// Topology is verified, never created.
     pub(crate) passive: bool,
+    /// How many replicas have to have a message before it is confirmed.
+    pub(crate) replicas: u32,
 }
 
 /// How the servers stand to each other.
@@ -84,6 +87,7 @@ impl Config {
             Some("passive") => true,
             Some(_) => return Err(invalid("topology is either active (the default) or passive")),
         };
+        let replicas = replicas(url, &mode)?;
         let prefix = url.parameter("prefix").unwrap_or("swarrot").to_owned();
         if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || "._-:".contains(c)) {
             return Err(invalid("prefix must be letters, digits, '.', '_', '-' and ':'"));
@@ -104,6 +108,7 @@ impl Config {
                 .map_or(Ok(Duration::from_secs(5)), |text| duration("connect_timeout", text))?,
             timeout: url.parameter("timeout").map_or(Ok(Duration::from_secs(10)), |text| duration("timeout", text))?,
             passive,
+            replicas,
         })
     }
 
@@ -220,6 +225,16 @@ fn db(url: &BrokerUrl, mode: &Mode) -> Result<i64> {
     Ok(db.into())
 }
 
+/// How many replicas have to have a message. The nodes of a cluster cannot be asked: a client that mends the connections to them by
+/// itself does not tell whether it wrote and asked over the same one.
+fn replicas(url: &BrokerUrl, mode: &Mode) -> Result<u32> {
+    let Some(text) = url.parameter("replicas") else { return Ok(0) };
+    if *mode == Mode::Cluster {
+        return Err(invalid("replicas is for one server and for sentinels, not for a cluster"));
+    }
+    text.parse().map_err(|_| invalid("replicas must be a number, such as 1"))
+}
+
 fn tls(url: &BrokerUrl, encrypted: bool) -> Result<Option<TlsCertificates>> {
     let files = ["cacert", "client_cert", "client_key"].map(|name| url.parameter(name));
     let read =
@@ -301,6 +316,7 @@ mod tests {
         assert_eq!(parse("redis+sentinel://a?master=m").expect("a URL").hosts[0].1, 26379);
         assert_eq!(parse("redis+unix:///run/redis.sock?db=2").expect("a URL").db, 2);
         assert_eq!(parse("redis://:pw@h/3?lease=500ms").expect("a URL").db, 3);
+        assert_eq!(parse("redis+sentinel://a?master=m&replicas=2").expect("a URL").replicas, 2);
     }
 
     #[test]
@@ -320,6 +336,8 @@ mod tests {
             ("redis://u:hunter2@h?lease=100h", "at most"),
             ("redis://u:hunter2@h?prefix={a}", "prefix"),
             ("redis://u:hunter2@h?topology=none", "topology"),
+            ("redis://u:hunter2@h?replicas=all", "replicas"),
+            ("redis+cluster://u:hunter2@h?replicas=1", "not for a cluster"),
             ("redis://u:hunter2@h?cacert=ca.pem", "rediss"),
             ("rediss://u:hunter2@h?cacert=/no/such/file", "/no/such/file"),
             ("rediss://u:hunter2@h?client_cert=a.pem", "client_key"),

@@ -46,6 +46,13 @@ pub(crate) fn unknown(timeout: Duration) -> Error {
     Error::new(ErrorKind::Unknown, message)
 }
 
+pub(crate) fn not_replicated(replicas: u32, timeout: Duration) -> Error {
+    let message = format!(
+        "the server took it, but fewer than {replicas} replicas have it after {timeout:?}; publish it again with the same id"
+    );
+    Error::new(ErrorKind::Unknown, message)
+}
+
 pub(crate) fn delay_too_long(delay: Duration, max: Duration) -> Error {
     let (delay, max) = (delay.as_secs(), max.as_secs());
     Error::new(ErrorKind::Unsupported, format!("a delay of {delay} s is over the limit of {max} s; delay it in steps"))

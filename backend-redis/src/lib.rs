@@ -17,11 +17,14 @@
 //!   queue does not spread over nodes; several queues do. A message for several queues is one whole on one server, and one
 //!   whole on each node in a cluster.
 //! - Redis keeps what its append-only file has. With `appendfsync everysec`, its default, a power failure can take the last
-//!   second or two, and while the disk is busy so can the death of the server; a failover to a replica can take what the replica did not have yet. Set `appendfsync always` or
-//!   `min-replicas-to-write` where that matters, and `maxmemory-policy noeviction` always.
+//!   second or two, and while the disk is busy so can the death of the server: set `appendfsync always` where that matters, and
+//!   `maxmemory-policy noeviction` always. A failover to a replica can take what the replica did not have yet, whatever
+//!   `min-replicas-to-write` says. With `?replicas=1` in the URL nothing is confirmed before one replica has it, so that a
+//!   failover to that one loses nothing; with several replicas name as many as there are.
 //! - A user of Redis needs these rights, with `worker` and `secret` as you like:
 //!   `ACL SETUSER worker on >secret ~swarrot:* -@all +@stream +@hash +@sortedset +@set +@connection +@scripting +get +incr +set
-//!   +exists +pexpire +pttl +unlink +time +info +role`; in a cluster `+cluster|slots +cluster|keyslot` as well, and to list queues `+scan`.
+//!   +exists +pexpire +pttl +unlink +time +info +role`; in a cluster `+cluster|slots +cluster|keyslot` as well, and to list queues `+scan`,
+//!   with `?replicas=1` `+wait`.
 //! - Other programs publish with a plain `XADD swarrot:{queue}:stream * body …`.
 
 mod broker;

@@ -3,6 +3,8 @@
 mod support;
 
 use std::cell::Cell;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::Value;
@@ -63,6 +65,70 @@ async fn a_failover_is_followed() {
     bodies.dedup();
     assert_eq!(bodies.len(), 101, "each once");
     broker.close().await.expect("closes");
+}
+
+/// Stops a server in the middle of whatever it does, or lets it go on.
+fn signal(server: &Redis, name: &str) {
+    let pid = server.pid().expect("it runs").to_string();
+    assert!(Command::new("kill").args([name, &pid]).status().expect("kill").success());
+}
+
+#[tokio::test]
+async fn nothing_is_confirmed_before_a_replica_has_it() {
+    let master = Redis::start(&Start::new()).expect("a server");
+    let replica = Redis::start(&Start::new().config(format!("replicaof 127.0.0.1 {}", master.port())));
+    let replica = replica.expect("a replica");
+    let broker = connect(&format!("{}?replicas=1", master.url())).await;
+    declare(&broker, Queue::new("q")).await;
+    let patient = publisher(&broker).await;
+    let hurried = PublisherOptions::default().timeout(secs(1));
+    let hurried = broker.publisher("", hurried).await.expect("a publisher");
+    let numbered = |n: u32| Outgoing::new("q", Message::new(n.to_string()).id(n.to_string()));
+    // It may still be copying what the master had.
+    patient.publish_one(numbered(0)).await.expect("it is there");
+
+    signal(&replica, "-STOP");
+    let start = Instant::now();
+    let error = hurried.publish_one(numbered(1)).await.expect_err("nobody else has it");
+    assert_eq!(error.kind(), ErrorKind::Unknown, "{error:?}");
+    assert!(error.to_string().contains("fewer than 1 replicas"), "{error}");
+    assert!((ms(900)..secs(3)).contains(&start.elapsed()), "{:?}", start.elapsed());
+
+    // Several at once wait together, and end together.
+    let batches = (2..10).map(|n| {
+        let patient = Arc::clone(&patient);
+        tokio::spawn(async move { patient.publish_one(numbered(n)).await })
+    });
+    let batches: Vec<_> = batches.collect();
+    tokio::time::sleep(ms(700)).await;
+    assert!(batches.iter().all(|batch| !batch.is_finished()), "confirmed, although nobody else has it");
+    signal(&replica, "-CONT");
+    for batch in batches {
+        batch.await.expect("no panic").expect("it is there");
+    }
+    let entries: usize = run(&replica, &words("XLEN swarrot:{q}:stream")).await;
+    assert_eq!(entries, 10, "with the one that was not confirmed");
+}
+
+#[tokio::test]
+async fn what_was_confirmed_outlives_a_failover() {
+    // The master answers before its replica has anything, unless it is told to wait.
+    let group = RedisSentinel::start(&Start::new()).expect("a sentinel");
+    let broker = connect(&format!("{}&replicas=1", group.url())).await;
+    declare(&broker, Queue::new("q")).await;
+    let publisher = publisher(&broker).await;
+    let [master, replica] = group.servers();
+    let mut confirmed = 0;
+    insist(&*publisher, "q", "first").await;
+    let end = Instant::now() + secs(1);
+    while Instant::now() < end {
+        insist(&*publisher, "q", &format!("m{confirmed}")).await;
+        confirmed += 1;
+    }
+    // It dies before it could pass on anything else.
+    master.kill().expect("kills");
+    let entries: usize = run(replica, &words("XLEN swarrot:{q}:stream")).await;
+    assert_eq!(entries, 1 + confirmed);
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl Target {
         match &self.servers {
             Servers::RabbitMq(_) | Servers::Cluster(_) => format!("amqp://{}/?heartbeat={heartbeat}", hosts.join(",")),
             Servers::Redis(_) => format!("redis://{}/0?lease=3s&timeout={timeout}s", hosts.join(",")),
-            Servers::Sentinel(group) => format!("{}&lease=3s&timeout={timeout}s", group.url()),
+            Servers::Sentinel(group) => format!("{}&lease=3s&timeout={timeout}s&replicas=1", group.url()),
         }
     }
 

@@ -262,7 +262,7 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     (
         WORKER,
         "layers = [{ layer = \"deduplicate\", store = \"redis://u:hunter2@h/?x=1\" }]",
-        "line 4, column 44: the URL is not right: unknown parameter \"x\" in the URL; known are: name, prefix, lease, connect_timeout, timeout, topology, db, master, cacert, client_cert, client_key",
+        "line 4, column 44: the URL is not right: unknown parameter \"x\" in the URL; known are: name, prefix, lease, connect_timeout, timeout, topology, replicas, db, master, cacert, client_cert, client_key",
     ),
     (
         WORKER,

@@ -141,6 +141,16 @@ impl Link {
         self.judge(epoch, answer).await
     }
 
+    /// Runs a command on a connection from [`get`](Self::get).
+    pub(crate) async fn command_on<T: FromRedisValue>(
+        &self,
+        (epoch, mut connection): (u64, Conn),
+        command: &Cmd,
+    ) -> Result<T, CallError> {
+        let answer = command.query_async(&mut connection).await;
+        self.judge(epoch, answer).await
+    }
+
     /// Runs a script that may be repeated; once more if the connection broke, since the next one mostly works.
     pub(crate) async fn ask<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         match self.script(script).await {
@@ -179,9 +189,8 @@ impl Link {
     }
 
     async fn try_command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, CallError> {
-        let (epoch, mut connection) = self.get().await.map_err(CallError::NotDone)?;
-        let answer = command.query_async(&mut connection).await;
-        self.judge(epoch, answer).await
+        let connection = self.get().await.map_err(CallError::NotDone)?;
+        self.command_on(connection, command).await
     }
 
     /// Lets go of the connection.

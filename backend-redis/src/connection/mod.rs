@@ -5,8 +5,10 @@
 
 mod link;
 mod open;
+mod replicas;
 mod server;
 
 pub(crate) use self::link::{Conn, Link};
 pub(crate) use self::open::{open_for_key, unblock};
+pub(crate) use self::replicas::Replicas;
 pub(crate) use self::server::Server;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::RedisPublisher;
 use super::lanes::Lane;
 use crate::config::Mode;
+use crate::connection::Conn;
 use crate::error::{self, CallError};
 use crate::scripts;
 use crate::topology::{QueueKeys, Routes, publisher_record, tag};
@@ -188,7 +189,6 @@ impl RedisPublisher {
         deadline: Instant,
     ) -> Result<Vec<Verdict>> {
         let script = self.script(batch, version, lane);
-        let link = &self.core.publish;
         // In a cluster those of a batch are on one node.
         let queue = batch.first().and_then(|routed| routed.queues.first()).map_or("", |queue| &**queue);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -196,8 +196,11 @@ impl RedisPublisher {
         let mut last: Option<Error> = None;
         loop {
             match timeout_at(deadline, self.core.publishing(queue)).await {
-                Ok(Ok(connection)) => match timeout_at(deadline, link.script_on(connection, &script)).await {
-                    Ok(Ok(answer)) => return parse(String::as_str(&answer), batch.len()),
+                Ok(Ok(connection)) => match timeout_at(deadline, self.run(&script, connection, deadline)).await {
+                    Ok(Ok((answer, true))) => return parse(&answer, batch.len()),
+                    Ok(Ok((_, false))) => {
+                        return Err(error::not_replicated(self.core.config.replicas, self.options.timeout));
+                    }
                     Ok(Err(CallError::Unanswered(error))) => {
                         unanswered = true;
                         last = Some(error);
@@ -222,6 +225,20 @@ impl RedisPublisher {
             }
             sleep(pause).await;
         }
+    }
+
+    /// Runs a script that publishes; its answer, and whether enough replicas have what it wrote.
+    async fn run(
+        &self,
+        script: &ScriptInvocation<'_>,
+        connection: (u64, Conn),
+        deadline: Instant,
+    ) -> Result<(String, bool), CallError> {
+        let link = &self.core.publish;
+        let answer = link.script_on(connection.clone(), script).await?;
+        let have_it = self.core.replicas.have_it(link, &connection, deadline).await;
+        // Written it is, whatever kept the answer of the replicas from coming.
+        Ok((answer, have_it.map_err(|error| CallError::Unanswered(error.into()))?))
     }
 
     fn script(&self, batch: &[Routed<'_>], version: &str, lane: &Lane<'_>) -> ScriptInvocation<'static> {

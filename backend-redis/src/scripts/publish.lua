@@ -5,12 +5,16 @@
 -- Answers with a verdict for each message: '.' taken, 'm' no such queue, 'f' a queue is full. 'stale' if the topology has
 -- changed; 'old' if a later batch of the lane came first, so that nobody waits for this one any more.
 --
--- A batch that is sent again, because the connection broke before the answer, finds its verdicts in the record.
+-- A batch that is sent again, because the connection broke before the answer, finds its verdicts in the record. It writes all the
+-- same: whoever waits for replicas then waits for the messages too, which another connection may have brought.
 local done = redis.call('HGET', KEYS[1], ARGV[1])
 if done then
   local number, verdicts = string.match(done, '^(%d+):(.*)$')
   number = tonumber(number)
-  if number == tonumber(ARGV[2]) then return verdicts end
+  if number == tonumber(ARGV[2]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[3])
+    return verdicts
+  end
   if number > tonumber(ARGV[2]) then return 'old' end
 end
 if ARGV[4] ~= '' and (redis.call('GET', KEYS[2]) or '0') ~= ARGV[4] then return 'stale' end
