@@ -75,7 +75,7 @@ fn from_protocol(error: &AMQPError) -> (ErrorKind, String) {
         ),
         ACCESS_REFUSED | NOT_ALLOWED => (ErrorKind::AccessRefused, said.to_owned()),
         RESOURCE_LOCKED => (ErrorKind::Conflict, said.to_owned()),
-        PRECONDITION_FAILED => match Difference::parse(said) {
+        PRECONDITION_FAILED => match Inequivalent::parse(said) {
             Some(difference) => (ErrorKind::Conflict, difference.to_string()),
             None if said.contains("larger than") && said.contains("max size") => (ErrorKind::TooLarge, said.to_owned()),
             None => (ErrorKind::Broker, said.to_owned()),
@@ -95,7 +95,7 @@ fn strip_code(text: &str) -> &str {
 
 /// RabbitMQ's complaint about a declaration: an argument with its declared and its existing value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub(crate) struct Inequivalent {
     pub(crate) argument: String,
     pub(crate) declared: Told,
     pub(crate) existing: Told,
@@ -109,7 +109,7 @@ pub(crate) struct Told {
     kind: Option<String>,
 }
 
-impl Difference {
+impl Inequivalent {
     /// What an error of a declaration says.
     pub(crate) fn of(error: &Error) -> Option<Self> {
         let lapin = std::error::Error::source(error)?.downcast_ref::<lapin::Error>()?;
@@ -125,7 +125,7 @@ impl Difference {
     }
 }
 
-impl std::fmt::Display for Difference {
+impl std::fmt::Display for Inequivalent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { argument, declared, existing } = self;
         let (declared, existing) = (&declared.text, &existing.text);
@@ -152,6 +152,11 @@ impl Told {
     /// Whether there is none.
     pub(crate) fn is_none(&self) -> bool {
         self.text == "none"
+    }
+
+    /// As text; `None` if there is none.
+    pub(crate) fn text(&self) -> Option<String> {
+        (!self.is_none()).then(|| self.plain().to_owned())
     }
 
     /// The value of an argument, where its type is told.

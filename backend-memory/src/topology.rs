@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use swarrot_core::message::names;
-use swarrot_core::topology::{Exchange, ExchangeKind, Queue, Topology, check_name};
+use swarrot_core::topology::{Difference, Exchange, ExchangeKind, Queue, Topology, check_name};
 use swarrot_core::{DeadLetter, Error, ErrorKind, Result};
 
 /// The queues of a topology with the dead-letter queues that they imply, checked. One that is declared in the topology
@@ -47,15 +47,15 @@ pub(crate) fn check_equal(existing: &Queue, declared: &Queue) -> Result<()> {
     conflict("queue", &existing.name, &differences(existing, declared))
 }
 
-/// What differs between a queue that exists and one that is declared, in words.
-pub(crate) fn differences(existing: &Queue, declared: &Queue) -> Vec<String> {
+/// What differs between a queue that exists and one that is declared.
+pub(crate) fn differences(existing: &Queue, declared: &Queue) -> Vec<Difference> {
     [
-        differs("kind", &existing.kind, &declared.kind),
-        differs("dead_letter", &existing.dead_letter, &declared.dead_letter),
-        differs("max_priority", &existing.max_priority, &declared.max_priority),
-        differs("message_ttl", &existing.message_ttl, &declared.message_ttl),
-        differs("max_length", &existing.max_length, &declared.max_length),
-        differs("delivery_limit", &existing.delivery_limit, &declared.delivery_limit),
+        differs("kind", Some(existing.kind), Some(declared.kind)),
+        differs("dead_letter", Some(existing.dead_letter), Some(declared.dead_letter)),
+        differs("max_priority", existing.max_priority, declared.max_priority),
+        differs("message_ttl", existing.message_ttl, declared.message_ttl),
+        differs("max_length", existing.max_length, declared.max_length),
+        differs("delivery_limit", existing.delivery_limit, declared.delivery_limit),
     ]
     .into_iter()
     .flatten()
@@ -67,19 +67,21 @@ pub(crate) fn check_equal_exchange(existing: ExchangeKind, declared: &Exchange) 
     conflict("exchange", &declared.name, &differences_of_exchange(existing, declared))
 }
 
-/// What differs between an exchange that exists and one that is declared, in words.
-pub(crate) fn differences_of_exchange(existing: ExchangeKind, declared: &Exchange) -> Vec<String> {
-    differs("kind", &existing, &declared.kind).into_iter().collect()
+/// What differs between an exchange that exists and one that is declared.
+pub(crate) fn differences_of_exchange(existing: ExchangeKind, declared: &Exchange) -> Vec<Difference> {
+    differs("kind", Some(existing), Some(declared.kind)).into_iter().collect()
 }
 
-fn differs<T: Debug + PartialEq>(name: &str, existing: &T, declared: &T) -> Option<String> {
-    (existing != declared).then(|| format!("{name} is {existing:?} and was declared as {declared:?}"))
+fn differs<T: Debug + PartialEq>(name: &str, existing: Option<T>, declared: Option<T>) -> Option<Difference> {
+    let text = |value: Option<T>| value.map(|value| format!("{value:?}").to_lowercase());
+    (existing != declared).then(|| Difference::new(name, text(existing), text(declared)))
 }
 
-fn conflict(what: &str, name: &str, differences: &[String]) -> Result<()> {
+fn conflict(what: &str, name: &str, differences: &[Difference]) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }
+    let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     let message = format!("the {what} exists with other arguments: {}; delete it first", differences.join(", "));
     Err(Error::new(ErrorKind::Conflict, message).with_target(name))
 }

@@ -9,8 +9,8 @@ use std::time::Instant;
 use redis::aio::MultiplexedConnection;
 
 use support::{
-    body, connect, declare, max, ms, nothing, one, provider, publisher, run, secs, send, server, server_with, settle,
-    settle_kind, take, with_queue, words,
+    body, connect, declare, max, ms, nothing, one, plain, provider, publisher, run, secs, send, server, server_with,
+    settle, settle_kind, take, with_queue, words,
 };
 use swarrot_conformance::brokers::Redis;
 use swarrot_conformance::proxy::Proxy;
@@ -186,8 +186,7 @@ async fn nobody_elses_connection_is_ended() {
 
 /// A connection, and the id that the server gave it.
 async fn numbered(server: &Redis) -> (i64, MultiplexedConnection) {
-    let client = redis::Client::open(server.url()).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
+    let mut connection = plain(server).await;
     let id = words("CLIENT ID").query_async(&mut connection).await.expect("an id");
     (id, connection)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 use support::{
-    body, connect, declare, max, ms, nothing, one, provider, publisher, run, secs, send, settle, take, words,
+    body, connect, declare, max, ms, nothing, one, plain, provider, publisher, run, secs, send, settle, take, words,
 };
 use swarrot_conformance::brokers::{Redis, RedisCluster, RedisSentinel, Start};
 use swarrot_core::topology::{Exchange, Queue, Topology};
@@ -41,8 +41,12 @@ async fn a_failover_is_followed() {
     }
     let held = take(&*provider, 5).await;
     let [master, replica] = group.servers();
-    // What was confirmed has to be on the replica, or the failover may lose it, as Redis does.
-    run::<i64>(master, &words("WAIT 1 5000")).await;
+    // What was confirmed has to be on the replica, or the failover may lose it, as Redis does. A wait is for what its own connection
+    // has written, and all that was written before.
+    let mut plain = plain(master).await;
+    words("SET written yes").exec_async(&mut plain).await.expect("writes");
+    let have_it: i64 = words("WAIT 1 20000").query_async(&mut plain).await.expect("an answer");
+    assert_eq!(have_it, 1);
     master.kill().expect("kills");
     let start = Instant::now();
     insist(&*publisher, "q", "after").await;

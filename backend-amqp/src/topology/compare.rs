@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use swarrot_core::message::names;
-use swarrot_core::topology::{Comparison, Exchange, Part, PartState, Topology};
+use swarrot_core::topology::{Comparison, Difference, Exchange, Part, PartState, Topology};
 use swarrot_core::{DeadLetter, Error, ErrorKind, Result, Value};
 
 use super::{Desk, arguments, declare_exchange, declare_queue, inspect};
-use crate::error::Difference;
+use crate::error::Inequivalent;
 
 /// Differences that are looked for in one queue; it has fewer arguments.
 const MAX_DIFFERENCES: usize = 32;
@@ -64,7 +64,7 @@ async fn compare_exchange(desk: &mut Desk<'_>, exchange: &Exchange, passive: boo
     match declare_exchange(desk, exchange, false).await {
         Ok(()) => Ok(PartState::Same),
         Err(error) => {
-            what_is_refused(error).map(|difference| PartState::Different(vec![words(&difference)])).or_else(may_not)
+            what_is_refused(error).map(|refused| PartState::Different(vec![difference(&refused)])).or_else(may_not)
         }
     }
 }
@@ -81,23 +81,23 @@ async fn compare_queue(
     if passive {
         return Ok(there_at_least());
     }
-    let mut differences: Vec<String> = Vec::new();
+    let mut differences: Vec<Difference> = Vec::new();
     while differences.len() < MAX_DIFFERENCES {
         let Err(error) = declare_queue(desk, name, &arguments).await else { break };
-        let difference = match what_is_refused(error) {
-            Ok(difference) => difference,
+        let refused = match what_is_refused(error) {
+            Ok(refused) => refused,
             // With arguments of both, it may be refused for what they are together.
             Err(error) if !differences.is_empty() && !error.is_temporary() => break,
             Err(error) => return may_not(error),
         };
-        let line = words(&difference);
-        if differences.contains(&line) {
+        let difference = difference(&refused);
+        if differences.contains(&difference) {
             break;
         }
-        differences.push(line);
-        match difference.existing.value() {
-            _ if difference.existing.is_none() => drop(arguments.remove(&difference.argument)),
-            Some(value) => drop(arguments.insert(difference.argument, value)),
+        differences.push(difference);
+        match refused.existing.value() {
+            _ if refused.existing.is_none() => drop(arguments.remove(&refused.argument)),
+            Some(value) => drop(arguments.insert(refused.argument, value)),
             // Not an argument, such as whether it is durable.
             None => break,
         }
@@ -105,13 +105,12 @@ async fn compare_queue(
     Ok(if differences.is_empty() { PartState::Same } else { PartState::Different(differences) })
 }
 
-fn what_is_refused(error: Error) -> Result<Difference> {
-    Difference::of(&error).ok_or(error)
+fn what_is_refused(error: Error) -> Result<Inequivalent> {
+    Inequivalent::of(&error).ok_or(error)
 }
 
-fn words(difference: &Difference) -> String {
-    let Difference { argument, declared, existing } = difference;
-    format!("{argument} is {} and was declared as {}", existing.plain(), declared.plain())
+fn difference(refused: &Inequivalent) -> Difference {
+    Difference::new(&refused.argument, refused.existing.text(), refused.declared.text())
 }
 
 fn there_at_least() -> PartState {

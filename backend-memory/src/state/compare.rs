@@ -1,7 +1,7 @@
 //! How what there is differs from what a topology asks for.
 
 use swarrot_core::Result;
-use swarrot_core::topology::{Comparison, Part, PartState, Topology};
+use swarrot_core::topology::{Comparison, Difference, Part, PartState, Topology};
 
 use super::State;
 use crate::topology::{Origin, differences, differences_of_exchange, queues};
@@ -10,7 +10,7 @@ impl State {
     /// Compares a topology with what there is.
     pub(crate) fn compare(&self, topology: &Topology) -> Result<Vec<Comparison>> {
         let mut parts = Vec::new();
-        let mut add = |part, differences: Option<Vec<String>>| {
+        let mut add = |part, differences: Option<Vec<Difference>>| {
             let state = match differences {
                 None => PartState::Missing,
                 Some(none) if none.is_empty() => PartState::Same,

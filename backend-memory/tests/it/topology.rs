@@ -13,7 +13,7 @@ async fn declaring_again_is_nothing_or_a_conflict_that_says_what_differs() {
     let error = broker.declare(&Topology::new().queue(other)).await.expect_err("differs");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     let text = error.to_string();
-    for part in ["\"q\"", "max_length is None and was declared as Some(7)", "message_ttl"] {
+    for part in ["\"q\"", "max_length is none and was declared as 7", "message_ttl"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(!text.contains("max_priority"), "{text}");
@@ -29,7 +29,7 @@ async fn declaring_again_is_nothing_or_a_conflict_that_says_what_differs() {
     broker.declare(&Topology::new().exchange(Exchange::topic("e"))).await.expect("declare");
     broker.declare(&Topology::new().exchange(Exchange::topic("e"))).await.expect("the same");
     let error = broker.declare(&Topology::new().exchange(Exchange::fanout("e"))).await.expect_err("differs");
-    assert!(error.to_string().contains("kind is Topic and was declared as Fanout"), "{error}");
+    assert!(error.to_string().contains("kind is topic and was declared as fanout"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use swarrot_core::Result;
 use swarrot_core::topology::{Comparison, Part, PartState, Topology};
 
 use super::declare::stored;
-use super::spec::{Spec, kind_name};
+use super::spec::{Spec, kind_name, other_kind};
 use crate::broker::Core;
 
 /// Compares a topology with what there is.
@@ -17,7 +17,7 @@ pub(crate) async fn compare(core: &Core, topology: &Topology) -> Result<Vec<Comp
         let state = match routes.kind(&exchange.name) {
             None => PartState::Missing,
             Some(kind) if kind == declared => PartState::Same,
-            Some(kind) => PartState::Different(vec![format!("kind is {kind} and was declared as {declared}")]),
+            Some(kind) => PartState::Different(vec![other_kind(kind, declared)]),
         };
         parts.push(Comparison::new(Part::Exchange(exchange.name.clone()), state));
     }

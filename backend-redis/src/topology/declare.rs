@@ -7,7 +7,7 @@ use swarrot_core::topology::Topology;
 use swarrot_core::{Error, ErrorKind, Result};
 
 use super::keys::{QueueKeys, TopologyKeys, tag};
-use super::spec::{Spec, conflict, kind_name};
+use super::spec::{Spec, conflict, kind_name, other_kind};
 use crate::broker::Core;
 use crate::error;
 use crate::scripts;
@@ -99,7 +99,8 @@ fn kinds(topology: &Topology) -> Result<Vec<(&str, &'static str)>> {
     for exchange in &topology.exchanges {
         let kind = kind_name(exchange.kind).map_err(|error| error.with_target(&exchange.name))?;
         if kinds.iter().any(|(name, other)| *name == exchange.name && *other != kind) {
-            conflict("exchange", &exchange.name, &["it is in the topology twice".to_owned()])?;
+            let message = "the topology has the exchange twice, with two kinds; leave one out";
+            return Err(Error::new(ErrorKind::Conflict, message).with_target(&exchange.name));
         }
         kinds.push((&exchange.name, kind));
     }
@@ -153,5 +154,5 @@ async fn bind(core: &Core, kinds: &[(&str, &str)], bindings: &[String]) -> Resul
     let conflicts: Vec<String> = core.settle.ask(&script).await?;
     let [name, kind, ..] = conflicts.as_slice() else { return Ok(()) };
     let declared = kinds.iter().find(|(n, _)| n == name).map_or("", |(_, kind)| kind);
-    conflict("exchange", name, &[format!("kind is {kind} and was declared as {declared}")])
+    conflict("exchange", name, &[other_kind(kind, declared)])
 }

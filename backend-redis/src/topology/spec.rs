@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use swarrot_core::message::names;
-use swarrot_core::topology::{ExchangeKind, Queue, QueueKind, Topology, check_name};
+use swarrot_core::topology::{Difference, ExchangeKind, Queue, QueueKind, Topology, check_name};
 use swarrot_core::{DeadLetter, Error, ErrorKind, Result};
 
 use crate::error::unsupported;
@@ -96,27 +96,29 @@ impl Spec {
         conflict("queue", &self.name, &self.differences(stored))
     }
 
-    /// What differs between a queue that is stored and this one, in words.
-    pub(super) fn differences(&self, stored: &HashMap<String, String>) -> Vec<String> {
+    /// What differs between a queue that is stored and this one.
+    pub(super) fn differences(&self, stored: &HashMap<String, String>) -> Vec<Difference> {
         let declared: HashMap<String, String> = self.fields().into_iter().collect();
-        let none = "none".to_owned();
         ["kind", "dead_letter", "max_length", "delivery_limit"]
             .into_iter()
-            .filter(|name| stored.get(*name) != declared.get(*name))
-            .map(|name| {
-                let (is, was) = (stored.get(name).unwrap_or(&none), declared.get(name).unwrap_or(&none));
-                format!("{name} is {is} and was declared as {was}")
-            })
+            .map(|name| Difference::new(name, stored.get(name).cloned(), declared.get(name).cloned()))
+            .filter(|difference| difference.existing != difference.declared)
             .collect()
     }
 }
 
-pub(super) fn conflict(what: &str, name: &str, differences: &[String]) -> Result<()> {
+pub(super) fn conflict(what: &str, name: &str, differences: &[Difference]) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }
+    let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
     let message = format!("the {what} exists with other arguments: {}; delete it first", differences.join(", "));
     Err(Error::new(ErrorKind::Conflict, message).with_target(name))
+}
+
+/// An exchange that is stored with another kind.
+pub(super) fn other_kind(stored: &str, declared: &str) -> Difference {
+    Difference::new("kind", Some(stored.to_owned()), Some(declared.to_owned()))
 }
 
 /// A kind of exchange, as it is stored.

@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use redis::{Cmd, Value, cmd};
+use redis::{AsyncConnectionConfig, Cmd, Value, cmd};
 use swarrot_conformance::brokers::{BrokerError, Redis, RedisCluster, Start};
 use swarrot_conformance::proxy::{Direction, Proxy};
 use swarrot_conformance::{Faults, FaultyBroker};
 use swarrot_core::{BoxError, Broker, async_trait};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::spawn_blocking;
+
+/// How long a busy machine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Outlives the cases, each of which has a runtime of its own.
 static RUNTIME: LazyLock<Runtime> =
@@ -93,7 +97,10 @@ impl Servers {
             Kind::Single(server) => run(server, command).await,
             Kind::Cluster(cluster) => {
                 let nodes: Vec<String> = cluster.addrs().map(|address| format!("redis://{address}")).collect();
-                let client = redis::cluster::ClusterClient::new(nodes)?;
+                let client = redis::cluster::ClusterClient::builder(nodes)
+                    .response_timeout(PATIENCE)
+                    .connection_timeout(PATIENCE)
+                    .build()?;
                 Ok(command.query_async(&mut client.get_async_connection().await?).await?)
             }
         }
@@ -102,7 +109,10 @@ impl Servers {
 
 async fn run(server: &Redis, command: &Cmd) -> Result<Value, BoxError> {
     let client = redis::Client::open(server.url())?;
-    Ok(command.query_async(&mut client.get_multiplexed_async_connection().await?).await?)
+    let config =
+        AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE)).set_connection_timeout(Some(PATIENCE));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    Ok(command.query_async(&mut connection).await?)
 }
 
 impl Kind {

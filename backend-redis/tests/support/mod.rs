@@ -5,7 +5,8 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue};
 use swarrot_conformance::brokers::{Redis, Start};
 use swarrot_core::topology::{Queue, Topology};
 use swarrot_core::{
@@ -53,9 +54,15 @@ pub(crate) async fn declare(broker: &RedisBroker, queue: Queue) {
 
 /// Runs a command of a plain client.
 pub(crate) async fn run<T: FromRedisValue>(server: &Redis, command: &Cmd) -> T {
+    command.query_async(&mut plain(server).await).await.expect("an answer")
+}
+
+/// A connection of a plain client, which waits as long for an answer as a busy machine takes.
+pub(crate) async fn plain(server: &Redis) -> MultiplexedConnection {
     let client = redis::Client::open(server.url()).expect("a URL");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("connects");
-    command.query_async(&mut connection).await.expect("an answer")
+    let config =
+        AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE)).set_connection_timeout(Some(PATIENCE));
+    client.get_multiplexed_async_connection_with_config(&config).await.expect("connects")
 }
 
 /// The command of these words.

@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use lapin::options::QueueDeclareOptions;
 use swarrot::DeadLetter;
 use swarrot::topology::{Queue, Topology};
 
@@ -56,6 +57,22 @@ fn what_is_not_known(place: &Place) {
     assert!(!longest("5m")["notes"].to_string().contains("consumer_timeout"));
     let text = place.run(&["doctor"]).expect_code(0).out;
     assert_eq!(text.contains("\n? RabbitMQ takes a message back"), !place.is_redis(), "{text}");
+}
+
+/// What this library declares lasts: such queues are made by others.
+#[test]
+fn queues_that_do_not_last() {
+    let place = Place::amqp("doctor_transient");
+    let (transient, temporary) = (place.name("transient"), place.name("temporary"));
+    let lasting = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    place.declare_as_others_do(&transient, QueueDeclareOptions { durable: false, ..lasting });
+    place.declare_as_others_do(&temporary, QueueDeclareOptions { auto_delete: true, ..lasting });
+    for (queue, says) in [(&transient, "is transient"), (&temporary, "is deleted with its last worker")] {
+        let findings = place.run(&["doctor", "--queue", queue, "--json"]).expect_code(0).json();
+        let warnings = findings["warnings"].to_string();
+        assert!(warnings.contains(&format!("{queue} {says}")), "{warnings}");
+        place.run(&["delete", queue, "--yes"]).expect_code(0);
+    }
 }
 
 #[test]

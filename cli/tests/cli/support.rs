@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
 use serde_json::Value as Json;
 use swarrot::prelude::*;
 
@@ -79,6 +82,18 @@ impl Place {
             broker.close().await.expect("closes");
             done
         })
+    }
+
+    /// Declares a queue without arguments, over a plain AMQP connection.
+    pub(crate) fn declare_as_others_do(&self, queue: &str, options: QueueDeclareOptions) {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let properties = ConnectionProperties::default();
+            let connection = Connection::connect(&self.url, properties).await.expect("connects");
+            let channel = connection.create_channel().await.expect("a channel");
+            channel.queue_declare(queue.into(), options, FieldTable::default()).await.expect("declares");
+            connection.close(200, "done".into()).await.expect("closes");
+        });
     }
 
     /// The program with these arguments.

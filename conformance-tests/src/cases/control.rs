@@ -122,7 +122,7 @@ async fn compare_names_differences(cx: &Context) {
         panic!("one queue that differs: {parts:?}");
     };
     assert_eq!(*name, queue);
-    let says = |word: &str| differences.iter().any(|difference| difference.replace('-', "_").contains(word));
+    let says = |word: &str| differences.iter().any(|difference| difference.name.replace('-', "_").contains(word));
     assert!(says("max_length") && says("dead_letter"), "both are told: {differences:?}");
     assert_eq!(stats(&*broker, &queue, |s| s.ready == 1).await.ready, 1);
 }

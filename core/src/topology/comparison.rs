@@ -43,10 +43,36 @@ pub enum PartState {
     Missing,
     /// It is there, and as it should be.
     Same,
-    /// It is there with other arguments: each difference in words. A declaration fails.
-    Different(Vec<String>),
+    /// It is there with other arguments. A declaration fails.
+    Different(Vec<Difference>),
     /// The broker does not tell, and why.
     Unknown(String),
+}
+
+/// An argument of a part that is not as it is asked for. As text: `max_length is 10 and was declared as none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The argument, as the broker calls it, such as `max_length` or `x-max-length`.
+    pub name: String,
+    /// What there is; `None` if the argument is not set.
+    pub existing: Option<String>,
+    /// What is asked for; `None` if the argument is not set.
+    pub declared: Option<String>,
+}
+
+impl Difference {
+    /// An argument of this name that is one thing and was declared as another.
+    pub fn new(name: impl Into<String>, existing: Option<String>, declared: Option<String>) -> Self {
+        Self { name: name.into(), existing, declared }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [existing, declared] = [&self.existing, &self.declared].map(|value| value.as_deref().unwrap_or("none"));
+        write!(f, "{} is {existing} and was declared as {declared}", self.name)
+    }
 }
 
 impl fmt::Display for Part {

@@ -6,7 +6,7 @@ mod pattern;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use self::comparison::{Comparison, Part, PartState};
+pub use self::comparison::{Comparison, Difference, Part, PartState};
 pub use self::pattern::{CompiledPattern, topic_matches};
 use crate::contract::DeadLetter;
 use crate::error::{Error, ErrorKind, Result};

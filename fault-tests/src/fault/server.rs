@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use redis::{Cmd, FromRedisValue};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue};
 use swarrot::message::names::dead_letter_queue;
 use swarrot_conformance::brokers::{RabbitMq, Redis};
 use tokio::task::block_in_place;
@@ -34,6 +34,9 @@ pub(super) async fn run_out_of_memory(stage: &mut Stage<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+/// How long a busy machine may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The fault is over at once: to make the queue again is up to those who use it.
 pub(super) async fn delete_queue(stage: &mut Stage<'_>) -> Result<()> {
@@ -114,6 +117,8 @@ pub(super) async fn ask<T: FromRedisValue>(url: &str, words: &str) -> Result<T> 
         command.arg(word);
     });
     let client = redis::Client::open(url)?;
-    let mut connection = client.get_multiplexed_async_connection().await?;
+    let config =
+        AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE)).set_connection_timeout(Some(PATIENCE));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     command.query_async(&mut connection).await.with_context(|| format!("cannot run {words}"))
 }

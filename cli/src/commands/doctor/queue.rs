@@ -1,6 +1,6 @@
 //! What is wrong with a queue.
 
-use swarrot::topology::{PartState, Queue, Topology};
+use swarrot::topology::{Difference, PartState, Queue, Topology};
 use swarrot::{Broker, ServerInfo};
 
 use crate::failure::Result;
@@ -29,43 +29,32 @@ pub(super) async fn warnings(broker: &dyn Broker, queue: &str, server: &ServerIn
     let usual = Topology::new().queue(Queue::new(queue));
     let parts = broker.compare(&usual).await?;
     if let Some(PartState::Different(differences)) = parts.first().map(|comparison| &comparison.state) {
-        warnings.extend(about_arguments(queue, &Existing(differences), has_a_limit_of_its_own(server)));
+        warnings.extend(about_arguments(queue, differences, has_a_limit_of_its_own(server)));
     }
     Ok(warnings)
 }
 
-/// How a queue differs from a usual one.
-struct Existing<'a>(&'a [String]);
-
-impl<'a> Existing<'a> {
-    /// What it has under this name, if that differs.
-    fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find_map(|difference| {
-            let existing = difference.strip_prefix(name)?.strip_prefix(" is ")?;
-            existing.split(" and was declared as ").next()
-        })
-    }
-}
-
-fn about_arguments(queue: &str, existing: &Existing<'_>, has_limit: bool) -> Vec<String> {
+/// What a queue is that a usual one is not.
+fn about_arguments(queue: &str, differences: &[Difference], has_limit: bool) -> Vec<String> {
+    let differs = |name: &str| differences.iter().find(|difference| difference.name == name);
     let mut warnings = Vec::new();
-    if existing.get("durable").is_some() {
+    if differs("durable").is_some() {
         warnings.push(format!(
             "{queue} is transient: it is lost when the server restarts; delete it and declare it durable"
         ));
     }
-    if existing.get("auto_delete").is_some() {
+    if differs("auto_delete").is_some() {
         warnings.push(format!("{queue} is deleted with its last worker; delete it and declare it without auto_delete"));
     }
     // A classic queue counts no deliveries.
-    let counts = existing.get("x-queue-type").is_none();
-    let limited = match existing.get("x-delivery-limit").or_else(|| existing.get("delivery_limit")) {
-        Some("-1") => false,
-        Some(limit) => is_some(limit) || has_limit,
+    let counts = differs("x-queue-type").is_none();
+    let limited = match differs("x-delivery-limit").or_else(|| differs("delivery_limit")) {
+        Some(Difference { existing: Some(limit), .. }) => limit != "-1",
+        Some(_) => has_limit,
         None => true,
     };
-    let drops = existing.get("x-dead-letter-exchange").is_some_and(|exchange| !is_some(exchange))
-        || existing.get("dead_letter").is_some_and(|what| what.eq_ignore_ascii_case("drop"));
+    let drops = differs("x-dead-letter-exchange").is_some_and(|exchange| exchange.existing.is_none())
+        || differs("dead_letter").is_some_and(|what| what.existing.as_deref() == Some("drop"));
     if drops && counts && limited {
         warnings.push(format!(
             "{queue} has a delivery limit and no dead letters: what comes back too often is dropped; delete it and declare it \
@@ -73,10 +62,6 @@ fn about_arguments(queue: &str, existing: &Existing<'_>, has_limit: bool) -> Vec
         ));
     }
     warnings
-}
-
-fn is_some(value: &str) -> bool {
-    !value.eq_ignore_ascii_case("none")
 }
 
 /// From 4.0 on, RabbitMQ's quorum queues have a delivery limit whether it is declared or not.
@@ -89,29 +74,32 @@ fn has_a_limit_of_its_own(server: &ServerInfo) -> bool {
 mod tests {
     use super::*;
 
-    fn told(differences: &[&str], has_limit: bool) -> Vec<String> {
-        let differences: Vec<_> = differences.iter().map(|text| (*text).to_owned()).collect();
-        about_arguments("q", &Existing(&differences), has_limit)
+    /// What is told of a queue that has these arguments, and would usually have others.
+    fn told(existing: &[(&str, Option<&str>)], has_limit: bool) -> Vec<String> {
+        let difference = |(name, existing): &(&str, Option<&str>)| {
+            Difference::new(*name, existing.map(str::to_owned), Some("usual".to_owned()))
+        };
+        about_arguments("q", &existing.iter().map(difference).collect::<Vec<_>>(), has_limit)
     }
 
     #[test]
     fn a_limit_without_dead_letters() {
-        let no_dead = "x-dead-letter-exchange is none and was declared as ";
-        let no_limit = "x-delivery-limit is none and was declared as 100";
-        let classic = "x-queue-type is classic and was declared as quorum";
+        let no_dead = ("x-dead-letter-exchange", None);
+        let no_limit = ("x-delivery-limit", None);
+        let classic = ("x-queue-type", Some("classic"));
         assert_eq!(told(&[no_dead], false).len(), 1);
-        assert_eq!(told(&[no_dead, "x-delivery-limit is 5 and was declared as 100"], false).len(), 1);
+        assert_eq!(told(&[no_dead, ("x-delivery-limit", Some("5"))], false).len(), 1);
         assert_eq!(told(&[no_dead, no_limit], false), [""; 0]);
         assert_eq!(told(&[no_dead, no_limit], true).len(), 1, "RabbitMQ 4 has one of its own");
-        assert_eq!(told(&[no_dead, "x-delivery-limit is -1 and was declared as 100"], true), [""; 0]);
+        assert_eq!(told(&[no_dead, ("x-delivery-limit", Some("-1"))], true), [""; 0]);
         assert_eq!(told(&[no_dead, classic, no_limit], true), [""; 0]);
-        assert_eq!(told(&["dead_letter is drop and was declared as park"], false).len(), 1);
-        assert_eq!(told(&["x-max-length is 5 and was declared as none"], true), [""; 0]);
+        assert_eq!(told(&[("dead_letter", Some("drop"))], false).len(), 1);
+        assert_eq!(told(&[("x-max-length", Some("5"))], true), [""; 0]);
     }
 
     #[test]
     fn what_does_not_last() {
-        assert!(told(&["durable is false and was declared as true"], false)[0].contains("transient"));
-        assert!(told(&["auto_delete is true and was declared as false"], false)[0].contains("last worker"));
+        assert!(told(&[("durable", Some("false"))], false)[0].contains("transient"));
+        assert!(told(&[("auto_delete", Some("true"))], false)[0].contains("last worker"));
     }
 }

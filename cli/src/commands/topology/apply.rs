@@ -22,7 +22,9 @@ pub(super) async fn run(args: &Args, session: &Session) -> Result<Exit> {
     let broker = loaded.connect(session).await?;
     let before = Parts(broker.compare(&topology).await?);
     let conflict = before.0.iter().find_map(|comparison| match &comparison.state {
-        PartState::Different(differences) => Some((&comparison.part, differences.join(", "))),
+        PartState::Different(differences) => {
+            Some((&comparison.part, differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")))
+        }
         _ => None,
     });
     if let Some((part, differences)) = conflict {

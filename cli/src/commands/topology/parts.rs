@@ -79,7 +79,7 @@ fn words(state: &PartState) -> (&'static str, Vec<String>) {
     match state {
         PartState::Missing => ("missing", Vec::new()),
         PartState::Same => ("there", Vec::new()),
-        PartState::Different(differences) => ("different", differences.clone()),
+        PartState::Different(differences) => ("different", differences.iter().map(ToString::to_string).collect()),
         PartState::Unknown(why) => ("unknown", vec![why.clone()]),
         _ => ("unknown", Vec::new()),
     }
