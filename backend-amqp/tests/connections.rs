@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use support::{Bench, connect, kind, next, nothing, settle, unique, url};
 use swarrot_conformance::proxy::{Direction, Proxy};
 use swarrot_core::{
     Broker as _, BrokerUrl, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, ProviderOptions,
-    PublisherOptions,
+    PublisherOptions, Sweep,
 };
 use tokio::time::timeout;
 
@@ -43,6 +44,51 @@ async fn channels_that_the_server_closed_do_not_use_a_connection_up() {
     for channel in 0..CHANNELS {
         bench.broker.ping().await.unwrap_or_else(|error| panic!("at channel {channel}: {error}"));
     }
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_sweep_that_lost_what_it_held_says_so() {
+    const SOME: NonZeroUsize = NonZeroUsize::new(50).expect("not zero");
+    let bench = Bench::classic("sweep").await;
+    for number in 0..100 {
+        bench.publish(Message::new(format!("{number:02}"))).await;
+    }
+    let (proxy, through) = proxied().await;
+    let broker = connect(&through).await.expect("the server answers");
+    let mut sweep = Sweep::open(&broker, &bench.queue).await.expect("opens");
+    let mut held = Vec::new();
+    while held.len() < 50 {
+        held.extend(sweep.next(NonZeroUsize::MIN).await.expect("one"));
+    }
+    proxy.cut().await;
+    let noticed = async {
+        for delivery in &held {
+            if sweep.done(&[delivery.receipt()]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), noticed).await.expect("the provider notices that its connection is gone");
+    // What it held comes again, in the place of the rest, and no try to connect has failed.
+    let error = sweep.next(SOME).await.expect_err("what it held has gone back");
+    assert!(error.is_temporary() && error.to_string().contains("went back to the queue"), "{error}");
+    sweep.close().await.expect("closes");
+
+    let mut sweep = Sweep::open(&broker, &bench.queue).await.expect("opens");
+    let mut seen = Vec::new();
+    loop {
+        let next = sweep.next(SOME).await.expect("some");
+        if next.is_empty() {
+            break;
+        }
+        seen.extend(next.iter().map(|delivery| delivery.body().clone()));
+    }
+    assert!(seen.is_sorted() && seen.len() >= 50, "{seen:?}");
+    assert_eq!(seen.last().expect("some"), "99");
+    sweep.close().await.expect("closes");
+    broker.close().await.expect("closes");
     bench.end().await;
 }
 

@@ -49,6 +49,8 @@ use crate::settlement::{SettleError, Settlement};
 pub struct Sweep {
     provider: Arc<dyn MessageProvider>,
     left: u64,
+    /// What a dropped call of [`next`](Self::next) has received.
+    seen: Vec<Delivery>,
     held: HashSet<Receipt>,
     extended: Instant,
 }
@@ -81,7 +83,7 @@ impl Sweep {
         let options = ProviderOptions::default().prefetch(prefetch(all));
         let provider = broker.provider(queue, options).await?;
         let left = if provider.capabilities().lease.is_some() { all } else { stats.ready.min(messages) };
-        Ok(Self { provider, left, held: HashSet::new(), extended: Instant::now() })
+        Ok(Self { provider, left, seen: Vec::new(), held: HashSet::new(), extended: Instant::now() })
     }
 
     /// How many messages are still to be seen. It is not 0 at the end where others took some, or where it
@@ -93,16 +95,25 @@ impl Sweep {
     /// The next messages, `max` at most; none at the end.
     ///
     /// # Errors
-    /// As [`MessageProvider::receive`]. After a temporary one everything that is held has gone back: begin a new sweep.
+    /// As [`MessageProvider::receive`], and a temporary one too if something that it held has gone back to the queue, since that would
+    /// be seen again in the place of others. After a temporary error begin a new sweep.
     pub async fn next(&mut self, max: NonZeroUsize) -> Result<Vec<Delivery>> {
-        self.extend().await;
-        let room = u64::try_from(Self::MAX_HELD - self.held.len()).unwrap_or(u64::MAX);
-        let max = self.left.min(room).min(max.get().try_into().unwrap_or(u64::MAX));
-        let Some(max) = usize::try_from(max).ok().and_then(NonZeroUsize::new) else { return Ok(Vec::new()) };
-        let seen = self.provider.receive(max, Self::PATIENCE).await?;
+        if self.seen.is_empty() {
+            self.seen = self.receive(max).await?;
+        }
+        // Afterwards: what came over a new connection came after what was held on the old one had gone back.
+        self.extend(self.seen.is_empty()).await?;
+        let seen = std::mem::take(&mut self.seen);
         self.left -= u64::try_from(seen.len()).unwrap_or(0).min(self.left);
         self.held.extend(seen.iter().map(Delivery::receipt));
         Ok(seen)
+    }
+
+    async fn receive(&self, max: NonZeroUsize) -> Result<Vec<Delivery>> {
+        let room = u64::try_from(Self::MAX_HELD - self.held.len()).unwrap_or(u64::MAX);
+        let max = self.left.min(room).min(max.get().try_into().unwrap_or(u64::MAX));
+        let Some(max) = usize::try_from(max).ok().and_then(NonZeroUsize::new) else { return Ok(Vec::new()) };
+        self.provider.receive(max, Self::PATIENCE).await
     }
 
     /// These are done: the broker forgets them.
@@ -173,19 +184,25 @@ impl Sweep {
         result
     }
 
-    /// Renews the leases of what is held, where there are any and it is time. What is lost comes to somebody else.
-    async fn extend(&mut self) {
-        let Some(lease) = self.provider.capabilities().lease else { return };
-        if self.held.is_empty() || self.extended.elapsed() < lease / 3 {
-            return;
+    /// Renews the leases of what is held, where there are any and it is time, or it is the end.
+    ///
+    /// # Errors
+    /// A temporary one if something is held no more.
+    async fn extend(&mut self, is_end: bool) -> Result<()> {
+        let asked: Vec<_> = match self.provider.capabilities().lease {
+            Some(lease) if !is_end && self.extended.elapsed() < lease / 3 => return Ok(()),
+            Some(_) => self.held.iter().copied().collect(),
+            // Without leases all of it goes at once, with its connection.
+            None => self.held.iter().copied().take(1).collect(),
+        };
+        if asked.is_empty() {
+            return Ok(());
         }
         self.extended = Instant::now();
-        let held: Vec<_> = self.held.iter().copied().collect();
-        for (receipt, error) in self.provider.extend(&held).await.err().into_iter().flat_map(SettleError::into_failures)
-        {
-            if error.kind() == ErrorKind::Stale {
-                self.held.remove(&receipt);
-            }
-        }
+        let failures = self.provider.extend(&asked).await.err().map(SettleError::into_failures).unwrap_or_default();
+        let is_stale = |(_, error): &(Receipt, Error)| error.kind() == ErrorKind::Stale;
+        let Some((_, error)) = failures.into_iter().find(is_stale) else { return Ok(()) };
+        let message = "messages that the sweep held went back to the queue; begin a new one";
+        Err(Error::new(ErrorKind::Connection, message).with_operation("sweep").with_source(error))
     }
 }

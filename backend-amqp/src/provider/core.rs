@@ -287,6 +287,17 @@ impl Core {
         (epoch, settled)
     }
 
+    /// Which of these are not held any more, each with the error that says so.
+    pub(super) fn not_held(&self, receipts: &[Receipt]) -> Vec<(Receipt, Error)> {
+        let state = self.lock();
+        let error = if state.phase == Phase::Closed { closed() } else { stale() };
+        let error = error.with_operation("extend").with_target(&*self.queue);
+        let holds = |receipt: &Receipt| {
+            state.is_live() && receipt.high() == state.epoch && state.unsettled.holds(receipt.low())
+        };
+        receipts.iter().filter(|receipt| !holds(receipt)).map(|receipt| (*receipt, error.clone())).collect()
+    }
+
     /// Acknowledges the originals of copies that were taken, and holds the others again. Answers with those that failed.
     pub(super) fn end_copies(&self, epoch: u64, copies: Vec<(Receipt, Result<()>)>) -> Vec<(Receipt, Error)> {
         let mut failures = Vec::new();

@@ -134,9 +134,9 @@ impl MessageProvider for AmqpProvider {
         SettleError::check(failures)
     }
 
-    async fn extend(&self, _receipts: &[Receipt]) -> Result<(), SettleError> {
+    async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError> {
         // RabbitMQ keeps a delivery with its provider for as long as the channel lives.
-        Ok(())
+        SettleError::check(self.core.not_held(receipts))
     }
 
     async fn pause(&self) -> Result<()> {

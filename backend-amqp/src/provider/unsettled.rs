@@ -66,6 +66,12 @@ impl Unsettled {
         self.outstanding
     }
 
+    /// Whether it was handed out and is not settled.
+    pub(super) fn holds(&self, tag: u64) -> bool {
+        let slot = self.index(tag).and_then(|index| self.slots.get(index));
+        tag < self.next && matches!(slot, Some(Slot::Held(_) | Slot::Copying(_)))
+    }
+
     /// Marks one as acknowledged; false if it is not held.
     pub(super) fn ack(&mut self, tag: u64) -> bool {
         let held = self.replace_held(tag, |_| Slot::Acked);

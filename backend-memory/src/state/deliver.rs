@@ -71,7 +71,7 @@ impl State {
     /// Lets leases begin anew; answers with the receipts whose leases are lost.
     pub(crate) fn extend(&mut self, provider: u64, receipts: &[Receipt], now: Instant) -> Result<Vec<Receipt>> {
         let member = self.members.get(&provider).ok_or_else(|| error::closed("provider"))?;
-        let Some(lease) = self.profile.lease() else { return Ok(Vec::new()) };
+        let lease = self.profile.lease();
         let name = Arc::clone(&member.queue);
         self.advance(&name, now);
         let Some(queue) = self.queues.get_mut(&name) else { return Ok(receipts.to_vec()) };
@@ -81,6 +81,7 @@ impl State {
                 lost.push(*receipt);
                 continue;
             };
+            let Some(lease) = lease else { continue };
             let (old, new) = (unsettled.lease, now.checked_add(lease));
             unsettled.lease = new;
             old.map(|at| queue.leases.remove(&(at, receipt.high())));

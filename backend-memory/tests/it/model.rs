@@ -248,11 +248,10 @@ impl Run {
     async fn extend(&mut self, provider: usize, delivery: usize) {
         let Some(receipt) = self.got[provider].get(delivery).map(Delivery::receipt) else { return };
         let extended = self.providers[provider].extend(&[receipt]).await;
-        let Some(lease) = self.lease else { return extended.expect("nothing to do") };
         match self.held[provider].get_mut(&receipt) {
             Some(held) => {
                 extended.expect("held");
-                held.until = Some(Instant::now() + lease);
+                held.until = self.lease.map(|lease| Instant::now() + lease);
             }
             None => assert!(extended.expect_err("not held").is_all(ErrorKind::Stale)),
         }

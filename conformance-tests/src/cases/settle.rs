@@ -50,6 +50,7 @@ async fn double_ack(cx: &Context) {
     };
     stale(provider.try_settle(&first, Outcome::Ack).await, first.receipt());
     stale(provider.try_settle(&first, Outcome::Requeue).await, first.receipt());
+    stale(provider.extend(&[first.receipt(), second.receipt()]).await, first.receipt());
     // The provider survives, the other delivery is still its own, and the first stays gone.
     provider.ack(&second).await;
     publisher.send_body(&queue, "third").await;
@@ -186,6 +187,8 @@ async fn stale_settle_after_reconnect(cx: &Context) {
         assert!(error.is_all(ErrorKind::Stale), "{error:?}");
         assert_eq!(error.failures().len(), 2);
     }
+    let error = provider.extend(&receipts).await.expect_err("they are held no more");
+    assert!(error.is_all(ErrorKind::Stale), "{error:?}");
     // Nothing was sent for them: the new connection is fine, and so are the receipts of now.
     provider.ack_all(&again).await;
     publisher.send_body(&queue, "third").await;

@@ -76,7 +76,7 @@ async fn lease_never_ends(cx: &Context) {
     let held = provider.one().await;
     let other = cx.provider(&*broker, &queue).await;
     sleep(ms(1500)).await;
-    provider.extend(&[held.receipt()]).await.expect("where there is no lease, to extend one does nothing");
+    provider.extend(&[held.receipt()]).await.expect("it is held, and there is no lease to extend");
     other.nothing().await;
     provider.ack(&held).await;
 }

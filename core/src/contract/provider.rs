@@ -62,12 +62,12 @@ pub trait MessageProvider: Debug + Send + Sync {
     /// nothing was sent. All others are settled. [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
     async fn settle(&self, settlements: &[Settlement]) -> Result<(), SettleError>;
 
-    /// Tells the broker that these are still being worked on, so that their leases begin anew. A no-op where
-    /// [`Capabilities::lease`] is `None`.
+    /// Tells the broker that these are still being worked on, so that their leases begin anew. Where
+    /// [`Capabilities::lease`] is `None` it tells the caller only what is held no more.
     ///
     /// # Errors
-    /// Names each receipt whose lease is lost as [`Stale`](crate::ErrorKind::Stale), and each that could not be extended
-    /// this time.
+    /// Names each receipt that is not held any more as [`Stale`](crate::ErrorKind::Stale), as [`settle`](Self::settle) would, and
+    /// each that could not be extended this time.
     async fn extend(&self, receipts: &[Receipt]) -> Result<(), SettleError>;
 
     /// Fetches nothing more, and gives back what was fetched but not handed out, uncounted where the broker can tell, until
