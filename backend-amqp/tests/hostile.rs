@@ -7,8 +7,13 @@ use std::time::Duration;
 
 use support::raw::{RawPublisher, long, short};
 use support::{Bench, body, next, nothing, settle};
-use swarrot_core::topology::{Exchange, Topology};
-use swarrot_core::{Broker as _, Message, Outcome, ProviderOptions, Value};
+use swarrot_conformance::brokers::{RabbitMq, Start};
+use swarrot_core::message::names;
+use swarrot_core::topology::{Exchange, Queue, Topology};
+use swarrot_core::{
+    Broker as _, Message, MessagePublisherExt as _, Outcome, Outgoing, ProviderOptions, PublisherOptions, Value,
+};
+use tokio::task::spawn_blocking;
 
 /// Flags of the properties `headers`, `message-id` and `type`.
 const HEADERS: u16 = 1 << 13;
@@ -103,6 +108,43 @@ async fn headers_as_large_as_a_frame() {
     settle(&*provider, &delivery, Outcome::Ack).await;
     nothing(&*provider).await;
     bench.end().await;
+}
+
+#[tokio::test]
+async fn more_headers_than_a_copy_has_room_for() {
+    let bench = Bench::new("many").await;
+    // Of one byte each; what a client writes is larger.
+    let table: Vec<u8> = (0..7500).flat_map(|n| entry(format!("{n:06}").as_bytes(), b'b', &[1])).collect();
+    raw().publish("", bench.queue.as_bytes(), &headers(&table), b"many");
+    let provider = bench.provider(1).await;
+    for outcome in [Outcome::retry(Duration::ZERO), Outcome::reject("too many")] {
+        let delivery = next(&*provider).await;
+        assert!(delivery.headers().iter().count() > 1000);
+        settle(&*provider, &delivery, outcome).await;
+    }
+    let dead = bench.broker.provider(&format!("{}.dead", bench.queue), ProviderOptions::default()).await;
+    let parked = next(&*dead.expect("there is one")).await;
+    assert!(parked.headers().get(names::LEFT_OUT).and_then(Value::as_int) > Some(1000));
+    assert_eq!(body(&parked), "many");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_small_frames() {
+    let start = Start::new().config("frame_max = 8192");
+    let node = spawn_blocking(move || RabbitMq::start(&start)).await.expect("no panic").expect("a node");
+    let broker = support::connect(&node.url()).await.expect("the server answers");
+    broker.declare(&Topology::new().queue(Queue::new("q"))).await.expect("declares");
+    let publisher = broker.publisher("", PublisherOptions::default()).await.expect("a publisher");
+    let large = (0..20).fold(Message::new("b"), |message, n| message.header(format!("h{n}"), "x".repeat(385)));
+    publisher.publish_one(Outgoing::new("q", large)).await.expect("it fits");
+    let provider = broker.provider("q", ProviderOptions::default()).await.expect("a provider");
+    settle(&*provider, &next(&*provider).await, Outcome::reject("no room")).await;
+    let dead = broker.provider("q.dead", ProviderOptions::default()).await.expect("a provider");
+    let parked = next(&*dead).await;
+    assert_eq!(parked.headers().get(names::LEFT_OUT).and_then(Value::as_int), Some(20));
+    assert_eq!(parked.message().failure().and_then(|failure| failure.reason).as_deref(), Some("no room"));
+    broker.close().await.expect("closes");
 }
 
 #[tokio::test]

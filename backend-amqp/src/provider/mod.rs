@@ -14,8 +14,8 @@ use async_trait::async_trait;
 use swarrot_core::message::names;
 use swarrot_core::topology::QueueKind;
 use swarrot_core::{
-    Capabilities, ConnectionState, Delivery, Error, ErrorKind, MessageProvider, MessagePublisher, Outcome, Outgoing,
-    ProviderOptions, Receipt, Result, SettleError, Settlement,
+    Capabilities, ConnectionState, Delivery, Error, ErrorKind, Message, MessageProvider, MessagePublisher, Outcome,
+    Outgoing, ProviderOptions, Receipt, Result, SettleError, Settlement,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -174,12 +174,19 @@ async fn copy(
         .filter(|i| matches!(&copies[*i].1, Outcome::Retry { after, .. } if after.is_zero()))
         .filter(|i| results[*i].as_ref().is_err_and(|error| error.kind() == ErrorKind::Rejected))
         .collect();
-    if !full.is_empty() {
-        let delayed: Vec<_> = full.iter().map(|i| outgoing[*i].clone().delay(FULL)).collect();
-        for (i, result) in full.into_iter().zip(publisher.publish(&delayed).await) {
-            results[i] = result;
-        }
-    }
+    let delayed: Vec<_> = full.into_iter().map(|i| (i, outgoing[i].clone().delay(FULL))).collect();
+    publish_instead(publisher, delayed, &mut results).await;
+    // A server may allow smaller frames than are usual. What cannot be parked would stay in its worker's hands too.
+    let bare: Vec<_> = (0..copies.len())
+        .filter(|i| results[*i].as_ref().is_err_and(|error| error.kind() == ErrorKind::TooLarge))
+        .filter_map(|i| match &copies[i] {
+            (delivery, Outcome::Reject { reason }) => {
+                Some((i, parked(delivery, delivery.bare_dead_letter_copy(reason))))
+            }
+            _ => None,
+        })
+        .collect();
+    publish_instead(publisher, bare, &mut results).await;
     let receipts = copies.iter().map(|(delivery, _)| delivery.receipt());
     let results = results.into_iter().zip(&copies).map(|(result, (delivery, outcome))| {
         result.map_err(|error| match outcome {
@@ -190,11 +197,24 @@ async fn copy(
     core.end_copies(epoch, receipts.zip(results).collect())
 }
 
+/// Publishes these in the place of those whose results stand at their numbers.
+async fn publish_instead(publisher: &AmqpPublisher, messages: Vec<(usize, Outgoing)>, results: &mut [Result<()>]) {
+    if messages.is_empty() {
+        return;
+    }
+    let (places, messages): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+    for (place, result) in places.into_iter().zip(publisher.publish(&messages).await) {
+        results[place] = result;
+    }
+}
+
+fn parked(delivery: &Delivery, copy: Message) -> Outgoing {
+    Outgoing::copy(names::dead_letter_queue(delivery.queue()), copy)
+}
+
 fn outgoing(delivery: &Delivery, outcome: &Outcome) -> Outgoing {
     match outcome {
-        Outcome::Reject { reason } => {
-            Outgoing::copy(names::dead_letter_queue(delivery.queue()), delivery.dead_letter_copy(reason))
-        }
+        Outcome::Reject { reason } => parked(delivery, delivery.dead_letter_copy(reason)),
         Outcome::Retry { after, reason } => {
             Outgoing::copy(delivery.queue(), delivery.retry_copy(reason.as_ref())).delay(*after)
         }

@@ -23,6 +23,8 @@ pub const REDRIVEN: &str = "swarrot_redriven";
 pub const EXCHANGE: &str = "swarrot_exchange";
 /// The routing key with which the message was published first, kept when it is retried or parked.
 pub const ROUTING_KEY: &str = "swarrot_routing_key";
+/// How many headers of the message a copy lacks, since there was no room for all of them, as an integer.
+pub const LEFT_OUT: &str = "swarrot_left_out";
 /// True in a reply that says that the request failed; its body is the error in words.
 pub const REPLY_ERROR: &str = "swarrot_error";
 
@@ -38,7 +40,7 @@ pub const BROKER_PREFIX: &str = "x-";
 
 /// Whether swarrot itself writes this header.
 pub(crate) fn is_own(name: &str) -> bool {
-    const OWN: [&str; 10] = [
+    const OWN: [&str; 11] = [
         RETRY_ATTEMPTS,
         FIRST_FAILURE,
         LAST_FAILURE,
@@ -49,6 +51,7 @@ pub(crate) fn is_own(name: &str) -> bool {
         REDRIVEN,
         EXCHANGE,
         ROUTING_KEY,
+        LEFT_OUT,
     ];
     name.starts_with(PREFIX) && OWN.contains(&name)
 }

@@ -93,6 +93,17 @@ impl Value {
     /// The size of its content in bytes: text and bytes by their length, numbers as eight, what is empty as
     /// one, containers as the sum of what is in them and one.
     pub fn size(&self) -> usize {
+        self.size_with(0)
+    }
+
+    /// The most bytes that it takes in a broker's format, which says of each value what it is and how long.
+    pub(crate) fn encoded_size(&self) -> usize {
+        const TYPE_AND_LENGTH: usize = 5;
+        TYPE_AND_LENGTH + self.size_with(TYPE_AND_LENGTH + 1)
+    }
+
+    /// The size, with so much more for each value in a container.
+    fn size_with(&self, more: usize) -> usize {
         let mut size = 0;
         let mut open = vec![self];
         while let Some(value) = open.pop() {
@@ -102,11 +113,11 @@ impl Value {
                 Self::String(s) => size += s.len(),
                 Self::Bytes(b) => size += b.len(),
                 Self::List(items) => {
-                    size += 1;
+                    size += 1 + items.len() * more;
                     open.extend(items);
                 }
                 Self::Map(items) => {
-                    size += 1 + items.keys().map(String::len).sum::<usize>();
+                    size += 1 + items.keys().map(|name| name.len() + more).sum::<usize>();
                     open.extend(items.values());
                 }
             }
