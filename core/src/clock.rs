@@ -1,6 +1,14 @@
-//! The time of day.
+//! The time of day, and times that are far away.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A century: what is further away will not be waited for.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// So long after a moment; what no clock can count to is a century away.
+pub(crate) fn later(moment: tokio::time::Instant, time: Duration) -> tokio::time::Instant {
+    moment + time.min(FAR)
+}
 
 /// Whole seconds since the Unix epoch, as headers and the timestamp property count them.
 ///
@@ -15,9 +23,14 @@ pub fn unix_time() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn what_is_too_far_away_is_far_away() {
+        let now = tokio::time::Instant::now();
+        assert_eq!(later(now, Duration::from_secs(5)), now + Duration::from_secs(5));
+        assert_eq!(later(now, Duration::MAX), now + FAR);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn it_goes_on_with_a_paused_clock() {

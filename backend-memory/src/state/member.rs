@@ -86,6 +86,8 @@ impl State {
             self.give_back(&member.queue, unsettled.entry, how, now);
         }
         self.wake(&member.queue);
+        // What is over its limit has left the queue.
+        self.tell_if_idle(&member.queue);
     }
 
     /// Closes all providers that this connection made.
@@ -110,6 +112,7 @@ impl State {
                 self.give_back(&name, unsettled.entry, Return::Counted, now);
             }
             self.wake(&name);
+            self.tell_if_idle(&name);
         }
     }
 }

@@ -9,7 +9,7 @@ use swarrot_core::{
     Broker, ConnectionState, ErrorKind, Message, MessagePublisherExt, Outcome, Outgoing, PublisherOptions,
 };
 use swarrot_memory::{MemoryBroker, PublishFailure};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 #[tokio::test(start_paused = true)]
 async fn a_cut_gives_back_what_is_unsettled_and_fails_once() {
@@ -164,4 +164,19 @@ async fn idle_is_when_nothing_is_ready_delayed_or_unsettled() {
     send(&broker, "q", Message::new("b").ttl(secs(9))).await.expect("publish");
     broker.wait_until_idle("q").await.expect("idle");
     assert_eq!(start.elapsed(), secs(71));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_idle_when_a_cut_parks_its_last_message() {
+    let broker = MemoryBroker::new();
+    declare(&broker, Queue::new("q").delivery_limit(1)).await;
+    send_all(&broker, "q", ["a"]).await;
+    let provider = provider(&broker, "q").await;
+    one(&provider).await;
+    broker.faults().cut();
+    provider.receive(max(1), LONG).await.expect_err("a cut is told once");
+    one(&provider).await;
+    let (idle, ()) = tokio::join!(timeout(secs(60), broker.wait_until_idle("q")), async { broker.faults().cut() });
+    idle.expect("it is told").expect("idle");
+    assert_eq!(broker.stats("q").await.expect("counts").parked, Some(1));
 }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::promises::{Promises, Wait};
 use super::{Flow, Gate, Permit};
+use crate::clock::later;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::outcome::Outcome;
@@ -146,8 +147,4 @@ impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rate limit of {} per {:?}", self.deliveries, self.period)
     }
-}
-
-fn later(at: Instant, by: Duration) -> Instant {
-    at.checked_add(by.min(YEAR * 100)).unwrap_or(at)
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// The defaults protect a process from hostile input and fit the frames of every backend. The headers that swarrot itself
 /// adds to a retried message do not count, and may have values of [`Limits::OWN_VALUE`] bytes, so that no retry takes a
-/// message over a limit.
+/// message over a limit; nor does the trace that a message belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -46,7 +46,8 @@ impl Limits {
                 self.body
             ));
         }
-        let headers = message.headers.iter().filter(|(name, _)| !names::is_own(name)).count();
+        let counts = |name: &str| !names::is_own(name) && ![names::TRACEPARENT, names::TRACESTATE].contains(&name);
+        let headers = message.headers.iter().filter(|(name, _)| counts(name)).count();
         if headers > self.headers {
             return too_large(format!("{headers} headers, the limit is {}", self.headers));
         }
@@ -107,6 +108,11 @@ mod tests {
         assert_eq!(kind(&Message::new("").header("k", "v".repeat(8193))), Some(ErrorKind::TooLarge));
         let deep = (0..9).fold(Value::Null, |inner, _| Value::List(vec![inner]));
         assert_eq!(kind(&Message::new("").header("k", deep)), Some(ErrorKind::TooLarge));
+        let traced = |headers| {
+            let traced = Message::new("").header(names::TRACEPARENT, "00-1-2-01").header(names::TRACESTATE, "a=b");
+            (0..headers).fold(traced, |message, i| message.header(format!("h{i}"), 1_i64))
+        };
+        assert_eq!((kind(&traced(64)), kind(&traced(65))), (None, Some(ErrorKind::TooLarge)));
         let many = (0..65).fold(Message::new(""), |m, i| m.header(format!("h{i}"), 1_i64));
         assert_eq!(kind(&many), Some(ErrorKind::TooLarge));
     }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::pending::Pending;
 use super::receiving;
 use super::{RequestError, RequesterOptions};
+use crate::clock::later;
 use crate::contract::{Broker, DeadLetter, MessagePublisher, MessagePublisherExt, Outgoing, PublisherOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::{Message, names};
@@ -134,9 +135,7 @@ impl Requester {
     /// # Cancel safety
     /// As [`request`](Self::request).
     pub async fn request_within(&self, timeout: Duration, request: Outgoing) -> Result<Message, RequestError> {
-        // A time-out that no clock can measure is a year.
-        let now = Instant::now();
-        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600));
+        let deadline = later(Instant::now(), timeout);
         let answered = timeout_at(deadline, self.ask(deadline, request)).await;
         answered.unwrap_or(Err(RequestError::Timeout(timeout)))
     }

@@ -12,6 +12,7 @@ use tracing::{error, info};
 use super::shared::{Phase, Shared, Slot, Stage};
 use super::{Maker, Settings};
 use crate::backoff::Backoff;
+use crate::clock::later;
 use crate::error::BoxError;
 use crate::layer::Panicked;
 use crate::outcome::Reason;
@@ -70,7 +71,7 @@ pub(super) async fn keep(
                 backoff.next_delay()
             }
         };
-        slot.life().phase = Phase::Waiting(Instant::now() + pause);
+        slot.life().phase = Phase::Waiting(later(Instant::now(), pause));
         tokio::select! {
             biased;
             () = shared.reached(Stage::Stopping) => break None,

@@ -13,6 +13,7 @@ use super::report::StopReason;
 use super::settings::Settings;
 use super::shared::Shared;
 use crate::backoff::Backoff;
+use crate::clock::later;
 use crate::contract::{ConnectionState, MessageProvider};
 use crate::delivery::Delivery;
 use crate::error::{Error, ErrorKind, Result};
@@ -164,7 +165,7 @@ async fn pass_and_receive(shared: &Shared, settings: &Settings, max: NonZeroUsiz
 }
 
 async fn receive(provider: &dyn MessageProvider, max: NonZeroUsize, wait: Duration) -> Result<Vec<Delivery>> {
-    let end = Instant::now() + wait;
+    let end = later(Instant::now(), wait);
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let deliveries = timeout(left + GRACE, provider.receive(max, left)).await.map_err(|_| {

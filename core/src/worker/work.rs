@@ -20,6 +20,7 @@ use super::settings::{Settings, run_hooks};
 use super::settle::Settling;
 use super::shared::{Shared, Stage};
 use super::slots::{Finished, Slots};
+use crate::clock::later;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::handler::Handler;
@@ -76,7 +77,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
         }
 
         settled_by = (now == Stage::Finishing && slots.running() == 0)
-            .then(|| settled_by.unwrap_or_else(|| Instant::now() + work.settings.deadline));
+            .then(|| settled_by.unwrap_or_else(|| later(Instant::now(), work.settings.deadline)));
 
         tokio::select! {
             biased;

@@ -18,6 +18,7 @@ pub use self::verdict::Verdict;
 use self::window::Window;
 use super::promises::{Promises, Wait};
 use super::{Flow, Gate, Permit};
+use crate::clock::later;
 use crate::delivery::Delivery;
 use crate::error::BoxError;
 use crate::outcome::Outcome;
@@ -166,7 +167,7 @@ impl KillSwitch {
         state.next_pause = pause.saturating_mul(2).min(self.max_pause.max(self.pause));
         state.trips += 1;
         warn!(why, ?pause, trips = state.trips, "the kill switch has tripped; nothing is fetched for a while");
-        let until = now.checked_add(pause).unwrap_or(now);
+        let until = later(now, pause);
         state.begin(Phase::Tripped { until, why });
         drop(state);
         self.changed.notify_waiters();

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::store::{Claim, DedupStore, Owner};
+use crate::clock::later;
 use crate::error::Result;
 
 /// Remembers in this process what is in progress and done: for tests, and for a program whose duplicates all come to one
@@ -104,14 +105,14 @@ impl DedupStore for MemoryDedupStore {
             Some(Entry { owner: None, .. }) => Claim::Done,
             Some(Entry { owner: Some(other), until }) if *other != owner => Claim::InProgress(until.0 - now),
             _ => {
-                state.set(key, Some(owner), end(now, lease), self.capacity);
+                state.set(key, Some(owner), later(now, lease), self.capacity);
                 Claim::Granted
             }
         }))
     }
 
     async fn done(&self, key: &str, keep: Duration) -> Result<()> {
-        self.with(|state, now| state.set(key, None, end(now, keep), self.capacity));
+        self.with(|state, now| state.set(key, None, later(now, keep), self.capacity));
         Ok(())
     }
 
@@ -123,11 +124,6 @@ impl DedupStore for MemoryDedupStore {
         });
         Ok(())
     }
-}
-
-/// What no clock can count to is far enough away.
-fn end(now: Instant, time: Duration) -> Instant {
-    now.checked_add(time.min(Duration::from_secs(100 * 365 * 24 * 3600))).unwrap_or(now)
 }
 
 impl Default for MemoryDedupStore {
