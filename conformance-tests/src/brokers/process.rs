@@ -1,9 +1,12 @@
 //! Processes by their id, whoever started them.
 
-use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 
@@ -65,6 +68,19 @@ impl Process {
     }
 }
 
+/// What a command prints and how it ends; `None` if it does not within this time, and is killed with all that it started.
+pub(super) fn output_within(command: &mut Command, wait: Duration) -> io::Result<Option<Output>> {
+    let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let process = Process::new(child.id()).ok_or_else(|| io::Error::other("the process has no id"))?;
+    let (told, ended) = mpsc::sync_channel(1);
+    std::thread::spawn(move || told.send(child.wait_with_output()));
+    if let Ok(output) = ended.recv_timeout(wait) {
+        return output.map(Some);
+    }
+    process.kill();
+    Ok(None)
+}
+
 /// As a pid file holds it: the id, a space, and the time it started at, if known.
 impl std::fmt::Display for Process {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,10 +119,20 @@ fn stat(pid: Pid) -> Option<Stat> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::process::{CommandExt, ExitStatusExt};
-    use std::process::Command;
+    use std::os::unix::process::ExitStatusExt;
 
     use super::*;
+
+    #[test]
+    fn what_does_not_end_is_killed() {
+        let quick = output_within(Command::new("echo").arg("done"), KILL_WAIT).expect("it runs").expect("in time");
+        assert_eq!(quick.stdout, b"done\n");
+        let start = Instant::now();
+        // The child holds the pipe open, as a grandchild would.
+        let slow = output_within(Command::new("sh").args(["-c", "sleep 60 & sleep 60"]), Duration::from_millis(50));
+        assert!(slow.expect("it runs").is_none());
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
 
     #[test]
     fn knows_the_living_from_the_dead() {

@@ -10,6 +10,7 @@ use super::daemon::{Daemon, clear_env};
 use super::error::BrokerError;
 use super::home::Home;
 use super::ports::Port;
+use super::process::output_within;
 use super::programs::RabbitMqPrograms;
 use super::rabbitmq_node::Node;
 use super::ready::{self, wait_until_ready};
@@ -17,6 +18,8 @@ use super::start::Start;
 
 /// How long a node may take to end by itself.
 const STOP_WAIT: Duration = Duration::from_secs(30);
+/// A call that takes longer will never end.
+const CTL_WAIT: Duration = Duration::from_secs(180);
 
 /// A private RabbitMQ node, without plugins, with the user `guest`; see [the module](super) for what ends it.
 ///
@@ -149,7 +152,10 @@ impl RabbitMq {
         let mut command = Command::new(ctl);
         clear_env(&mut command).envs(self.node.env(self.dir())).args(before).arg("--quiet").args(args);
         command.current_dir(self.dir()).stdin(Stdio::null());
-        let output = command.output().map_err(BrokerError::io("run rabbitmqctl"))?;
+        let Some(output) = output_within(&mut command, CTL_WAIT).map_err(BrokerError::io("run rabbitmqctl"))? else {
+            let output = format!("it had not ended after {CTL_WAIT:?}");
+            return Err(BrokerError::Ctl { command: args.join(" "), output });
+        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() {
             return Ok(text(&output.stdout));
