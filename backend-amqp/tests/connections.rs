@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use support::{Bench, connect, kind, next, nothing, settle, unique, url};
 use swarrot_conformance::proxy::{Direction, Proxy};
+use swarrot_core::topology::Queue;
 use swarrot_core::{
     Broker as _, BrokerUrl, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, ProviderOptions,
     PublisherOptions, Sweep,
@@ -90,6 +91,42 @@ async fn a_sweep_that_lost_what_it_held_says_so() {
     sweep.close().await.expect("closes");
     broker.close().await.expect("closes");
     bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes"]
+async fn reconnections_leave_no_memory_behind() {
+    const BROKERS: usize = 20;
+    const CUTS: usize = 60;
+    let (proxy, through) = proxied().await;
+    let mut users = Vec::new();
+    for _ in 0..BROKERS {
+        let bench = Bench::at("memory", &through, Queue::classic).await;
+        let (publisher, provider) = (bench.publisher().await, bench.provider(10).await);
+        users.push((bench, publisher, provider));
+    }
+    let mut memory = Vec::new();
+    while memory.len() < CUTS {
+        let each = users.iter().map(|(bench, publisher, provider)| async {
+            let outgoing = Outgoing::new(&bench.queue, Message::new("through"));
+            while let Err(error) = publisher.publish_one(outgoing.clone()).await {
+                assert!(error.is_temporary(), "{error}");
+            }
+            let delivery = next(&**provider).await;
+            settle(&**provider, &delivery, Outcome::Ack).await;
+        });
+        futures_util::future::join_all(each).await;
+        memory.push(memory_stats::memory_stats().expect("the system tells").physical_mem >> 10);
+        if memory.len() < CUTS {
+            proxy.cut().await;
+        }
+    }
+    let connections = proxy.counters().connections;
+    // What is learnt and pooled has its size after a third.
+    let (early, late) = (memory[CUTS / 3], memory[CUTS - 1]);
+    futures_util::future::join_all(users.into_iter().map(|(bench, ..)| bench.end())).await;
+    println!("{connections} connections, KiB in use: {memory:?}");
+    assert!(late < early + early / 10 + 1024, "{early} KiB, then {late} KiB after {connections} connections");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::interrupt;
 
-/// Says in one line what comes.
+/// Says in one line what comes, and how long this program has run, in minutes and seconds.
 pub(crate) fn say(line: impl fmt::Display) {
-    println!("==> {line}");
+    static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let seconds = STARTED.elapsed().as_secs();
+    println!("==> {:02}:{:02} {line}", seconds / 60, seconds % 60);
 }
 
 /// Runs a command, and says how long it took.
