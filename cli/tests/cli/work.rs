@@ -22,6 +22,7 @@ on_brokers!(
     a_deadline_ends_children,
     a_worker_that_is_killed,
     a_command_that_vanishes,
+    a_script_without_its_first_line,
     leaves_processes_behind,
     a_worker_of_a_file,
     nobody_reads_what_it_logs,
@@ -194,7 +195,6 @@ fn a_stop_with_a_deadline(place: &Place) {
     place.ready(&place.queue, 1);
 }
 
-fn a_worker_that_is_killed(place: &Place) {
 /// What a test waits for must not be what a child holds open.
 const NOWHERE: &str = "/dev/null 2>&1";
 
@@ -240,6 +240,7 @@ fn a_time_out_ends_children() {
     place.ready(&place.name("dead"), 1);
 }
 
+fn a_worker_that_is_killed(place: &Place) {
     let bodies: Vec<String> = (0..20).map(|n| format!("m{n}")).collect();
     place.publish(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
     let (_folder, log) = file();
@@ -274,6 +275,19 @@ fn a_command_that_vanishes(place: &Place) {
     let ran = place.run(&args).expect_code(1);
     assert!(ran.err.contains("swarrot: cannot start"), "{ran:?}");
     place.counts(&place.queue, |counts| counts["ready"] == 1 && counts["dead"] == 0);
+}
+
+fn a_script_without_its_first_line(place: &Place) {
+    place.publish(&["1"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("script");
+    fs::write(&program, "exit 0\n").expect("writes");
+    assert!(Command::new("chmod").arg("+x").arg(&program).status().expect("chmod").success());
+    let args = ["work", &place.queue, "--stop-when-empty", "--exec", program.to_str().expect("text")];
+    let ran = place.run(&args).expect_code(1);
+    assert!(ran.err.contains("swarrot: cannot start") && ran.err.contains("#!/bin/sh"), "{ran:?}");
+    // No message pays for it.
+    place.counts(&place.queue, |counts| counts["ready"] == 1 && counts["delayed"].as_u64().unwrap_or(0) == 0);
 }
 
 fn leaves_processes_behind(place: &Place) {
