@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Place, Running, is_running, on_brokers, until};
+use crate::support::{Place, Running, is_running, on_brokers, run, until};
 
 on_brokers!(
     processes_share_the_work,
@@ -118,4 +118,13 @@ fn health(place: &Place) {
     place.run(&["work", &place.queue, "--health", &address, "--exec", "true"]).expect_line(1, &[&address, "--health"]);
     running.signal("TERM");
     running.end().expect_code(4);
+}
+
+#[test]
+fn ports_that_are_not_there() {
+    let url = "amqp://guest:hunter2@127.0.0.1:1/";
+    for (address, words) in [("127.0.0.1:0", "above 0"), ("127.0.0.1:65533", "65536")] {
+        let args = ["work", "q", "--url", url, "--processes", "4", "--health", address, "--exec", "true"];
+        run(&args).expect_line(2, &["--health", words]);
+    }
 }

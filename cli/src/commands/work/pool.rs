@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -55,6 +56,22 @@ pub(crate) async fn run(processes: usize, session: &Session) -> Result<Exit> {
 
 fn cannot_start(error: &io::Error) -> Failure {
     Failure::new(format!("cannot start another process: {error}"))
+}
+
+/// Whether each process can serve its health on a port of its own, counted from this one.
+///
+/// # Errors
+/// If there are too few, or nobody would know them.
+pub(super) fn check_ports(first: SocketAddr, processes: usize) -> Result<()> {
+    if first.port() == 0 {
+        return Err(Failure::usage("with --processes, --health needs a port above 0, from which theirs are counted"));
+    }
+    let last = usize::from(first.port()).saturating_add(processes - 1);
+    if last > usize::from(u16::MAX) {
+        let line = format!("--health of {processes} processes would end at the port {last}, above 65535; begin lower");
+        return Err(Failure::usage(line));
+    }
+    Ok(())
 }
 
 /// Starts one process again and again.
