@@ -1,7 +1,9 @@
 //! `dead` and `move`.
 
 use std::fs;
+use std::io::Write as _;
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,6 +17,8 @@ on_brokers!(
     retry_what_fails_again,
     drop_some,
     export_and_import,
+    import_of_no_text,
+    import_ends_by_a_signal,
     move_all,
     move_some,
     a_move_that_is_killed,
@@ -150,6 +154,33 @@ fn export_and_import(place: &Place) {
 
 /// One in the middle is refused: what is behind it is there all the same, and is not to be imported again.
 #[test]
+/// What was read before is imported, and told.
+fn import_of_no_text(place: &Place) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("dead.ndjson");
+    fs::write(&file, b"{\"body\":\"a\"}\n{\"body\":\"b\"}\n{\"body\":\"\xff\"}\n{\"body\":\"c\"}\n").expect("writes");
+    let ran = place.run(&["dead", "import", &place.queue, file.to_str().expect("text")]);
+    ran.expect_line(1, &["line 3", "2 messages imported, up to line 2"]);
+    place.ready(&place.name("dead"), 2);
+    // What cannot be read at all.
+    let folder = folder.path().to_str().expect("text");
+    place
+        .run(&["dead", "import", &place.queue, folder])
+        .expect_line(1, &["line 1", "cannot be read", "0 messages imported"]);
+}
+
+/// While it waits for more to read.
+fn import_ends_by_a_signal(place: &Place) {
+    let mut running = place.start_with(&["dead", "import", &place.queue, "--json"], Stdio::piped());
+    let mut stdin = running.child.stdin.take().expect("its input");
+    stdin.write_all(b"{\"body\":\"a\"}\n").expect("it reads");
+    place.ready(&place.name("dead"), 1);
+    running.signal("TERM");
+    let ran = running.end().expect_code(4);
+    assert_eq!((&ran.json()["imported"], &ran.json()["last_line"]), (&json!(1), &json!(1)));
+    drop(stdin);
+}
+
 fn an_import_says_all_that_it_did() {
     let place = Place::redis("an_import_says_all_that_it_did");
     // Redis knows no time to live.
