@@ -1,5 +1,6 @@
 //! Going through a queue: what `move` and `dead` have in common.
 
+mod again;
 mod choice;
 mod tally;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use swarrot::{Broker, Delivery, Message, MessagePublisher, Outgoing, Receipt, Sweep};
 
+pub(crate) use self::again::again;
 pub(crate) use self::choice::Choice;
 pub(crate) use self::tally::Tally;
 use crate::failure::{Failure, Result};

@@ -10,6 +10,7 @@ mod pool;
 mod publish;
 mod queues;
 mod support;
+mod terminal;
 mod top;
 mod topology;
 mod work;

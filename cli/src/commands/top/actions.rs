@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use swarrot::message::names;
-use swarrot::{Broker, Delivery, Outgoing, PublisherOptions, Sweep};
+use swarrot::{Broker, Delivery, PublisherOptions, Sweep};
 
 use crate::failure::Result;
 use crate::message::describe;
@@ -11,7 +11,7 @@ use crate::output::count;
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sweeping::{self, Choice, go_through, look};
+use crate::sweeping::{self, Choice, again, go_through, look};
 
 /// Messages that are shown.
 const SHOWN: u64 = 20;
@@ -72,9 +72,7 @@ async fn retry(broker: &dyn Broker, queue: &str, session: &Session) -> Result<Ou
     let dead = names::dead_letter_queue(queue);
     let publisher = broker.publisher("", PublisherOptions::default()).await?;
     let sweep = Sweep::open(broker, &dead).await?;
-    let make = |delivery: &Delivery| {
-        Outgoing::redrive(delivery).unwrap_or_else(|_| Outgoing::copy(queue, delivery.moved_copy()))
-    };
+    let make = |delivery: &Delivery| again(delivery, None, queue);
     let action = sweeping::Action::Forward(publisher, &make);
     let tally = go_through(sweep, Choice::default(), Pace::new(None), &action, session, &Progress::silent()).await?;
     let mut line = format!("retried {} of {queue}", count(tally.done, "dead letter"));
