@@ -31,10 +31,17 @@ pub(crate) enum Action<'a> {
     Forward(Arc<dyn MessagePublisher>, &'a dyn Fn(&Delivery) -> Outgoing),
 }
 
-/// Goes through a queue, at most so fast, until its end, a signal, or until all that is meant was found.
+/// Begins with a queue. Where any message is meant it takes no more than so many out of others' way.
 ///
 /// # Errors
-/// As of the broker; what failed for one message is in the tally, and the message stays.
+/// As [`Sweep::open`].
+pub(crate) async fn open(broker: &dyn Broker, queue: &str, choice: &Choice) -> Result<Sweep> {
+    Ok(Sweep::open_at_most(broker, queue, choice.most()).await?)
+}
+
+/// Goes through a queue, at most so fast, until its end, a signal, or until all that is meant was found.
+///
+/// What failed for one message is in the tally, and the message stays; so is an error of the broker that ended it.
 pub(crate) async fn go_through(
     mut sweep: Sweep,
     mut choice: Choice,
@@ -42,10 +49,9 @@ pub(crate) async fn go_through(
     action: &Action<'_>,
     session: &Session,
     progress: &Progress,
-) -> Result<Tally> {
+) -> Tally {
     let batch = NonZeroUsize::new(pace.batch(BATCH)).unwrap_or(NonZeroUsize::MIN);
     let mut tally = Tally::default();
-    let mut failed = Ok(());
     while !choice.is_complete() {
         let next = async {
             pace.ready().await;
@@ -58,7 +64,7 @@ pub(crate) async fn go_through(
         let seen = match seen {
             Ok(seen) => seen,
             Err(error) => {
-                failed = Err(error);
+                tally.also(Err(error));
                 break;
             }
         };
@@ -76,10 +82,8 @@ pub(crate) async fn go_through(
     tally.not_looked_at = if choice.is_complete() { 0 } else { sweep.left() };
     choice.missing().clone_into(&mut tally.missing);
     // Whatever came of it, what was taken is given back.
-    let closed = sweep.close().await;
-    failed?;
-    closed?;
-    Ok(tally)
+    tally.also(sweep.close().await);
+    tally
 }
 
 async fn act(sweep: &mut Sweep, meant: &[Delivery], action: &Action<'_>) -> Vec<Result<(), swarrot::Error>> {

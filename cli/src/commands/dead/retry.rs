@@ -1,6 +1,6 @@
 //! `swarrot dead retry`.
 
-use swarrot::{Delivery, PublisherOptions, Sweep};
+use swarrot::{Delivery, PublisherOptions};
 
 use super::selection::Selection;
 use crate::exit::Exit;
@@ -9,7 +9,7 @@ use crate::pace::Pace;
 use crate::parse;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sweeping::{Action, again, go_through};
+use crate::sweeping::{Action, again, go_through, open};
 
 /// Puts dead letters back into the queue where they failed
 ///
@@ -38,13 +38,13 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         broker.stats(to).await?;
     }
     let publisher = broker.publisher("", PublisherOptions::default()).await?;
-    let sweep = Sweep::open(&*broker, &dead).await?;
+    let choice = args.selection.choice(args.max);
+    let sweep = open(&*broker, &dead, &choice).await?;
     let progress = Progress::new(Some(sweep.left()), "retrying");
     let make = |delivery: &Delivery| again(delivery, args.to.as_deref(), &source);
     let action = Action::Forward(publisher, &make);
-    let choice = args.selection.choice(args.max);
-    let tally = go_through(sweep, choice, Pace::new(args.rate), &action, session, &progress).await?;
+    let mut tally = go_through(sweep, choice, Pace::new(args.rate), &action, session, &progress).await;
     drop(progress);
-    broker.close().await?;
+    tally.also(broker.close().await);
     tally.end("retried", &dead, session)
 }
