@@ -43,7 +43,7 @@ impl Session {
         let url = url.map_or_else(|| self.url(), Ok)?;
         tokio::select! {
             connected = swarrot::connect(url) => Ok(connected?),
-            () = self.stop.asked() => Err(Failure::new(STOPPED)),
+            () = self.stop.asked() => Err(Failure::signal(STOPPED)),
         }
     }
 

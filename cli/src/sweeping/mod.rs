@@ -151,7 +151,7 @@ async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Me
     loop {
         let seen = tokio::select! {
             seen = sweep.next(batch) => seen?,
-            () = session.stop.asked() => return Err(Failure::new("stopped by a signal")),
+            () = session.stop.asked() => return Err(Failure::signal("stopped by a signal")),
         };
         if seen.is_empty() {
             return Ok(sweep.left());

@@ -9,6 +9,7 @@ mod mistakes;
 mod pool;
 mod publish;
 mod queues;
+mod stops;
 mod support;
 mod terminal;
 mod top;

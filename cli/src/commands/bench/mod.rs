@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     broker.declare(&Topology::new().queue(queue)).await?;
     let measured = tokio::select! {
         measured = measure_all(&*broker, &name, &args) => measured,
-        () = session.stop.asked() => Err(Failure::new("stopped by a signal before all was measured")),
+        () = session.stop.asked() => Err(Failure::signal("stopped by a signal before all was measured")),
     };
     // Whatever happened.
     let deleted = broker.delete(&name).await;

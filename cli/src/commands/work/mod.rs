@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let name = if args.config.is_some() { &args.queue } else { WITHOUT_FILE };
     let worker = tokio::select! {
         worker = config.worker(name) => worker?,
-        () = session.stop.asked() => return Err(Failure::new(STOPPED)),
+        () = session.stop.asked() => return Err(Failure::signal(STOPPED)),
     };
     let exit = work(worker, program, &args, session).await?;
     config.close().await?;
