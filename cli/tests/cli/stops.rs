@@ -4,7 +4,10 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use crate::support::{Running, program, until};
+use crate::support::{Place, Running, on_brokers, program, until};
+use crate::terminal::Terminal;
+
+on_brokers!(at_a_question);
 
 /// Waits until the program listens for SIGTERM, which would kill it before.
 fn listens(running: &Running) {
@@ -44,4 +47,26 @@ fn while_it_measures() {
     listens(&running);
     running.signal("TERM");
     running.end().expect_line(4, &["stopped by a signal"]);
+}
+
+fn at_a_question(place: &Place) {
+    place.publish(&["stays"]);
+    place.ready(&place.queue, 1);
+    for command in ["purge", "delete"] {
+        let mut terminal = Terminal::start(place, &[command, &place.queue]);
+        terminal.shows("[y/N]");
+        // Ctrl-C.
+        terminal.press("\x03");
+        assert_eq!(terminal.code(), 4, "{command}");
+    }
+    let mut terminal = Terminal::start(place, &["purge", &place.queue]);
+    terminal.shows("[y/N]");
+    terminal.press("n\r");
+    assert_eq!(terminal.code(), 1);
+    place.ready(&place.queue, 1);
+    let mut terminal = Terminal::start(place, &["purge", &place.queue]);
+    terminal.shows("[y/N]");
+    terminal.press("y\r");
+    assert_eq!(terminal.code(), 0);
+    place.ready(&place.queue, 0);
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let ready = broker.stats(&dead).await?.ready;
     let which = args.selection.words();
     let question = format!("{which} of {} in {dead:?} would be lost.", count(ready, "message"));
-    confirm(args.yes, &question)?;
+    confirm(args.yes, &question, session).await?;
     let choice = args.selection.choice(args.max);
     let sweep = open(&*broker, &dead, &choice).await?;
     let progress = Progress::new(Some(sweep.left()), "dropping");
