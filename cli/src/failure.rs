@@ -29,6 +29,11 @@ impl Failure {
         Self { exit: Exit::Usage, line: Some(line.into()) }
     }
 
+    /// A signal ended it before it was done.
+    pub(crate) fn signal(line: impl Into<String>) -> Self {
+        Self { exit: Exit::Signal, line: Some(line.into()) }
+    }
+
     /// Of a file with mistakes, of which each has a line.
     pub(crate) fn of_file(error: &ConfigError) -> Self {
         Self::usage(error.to_string().replace('\n', "; "))

@@ -11,6 +11,7 @@ mod commands;
 
 mod exit;
 mod failure;
+mod lines;
 mod log;
 mod message;
 mod output;

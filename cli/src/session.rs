@@ -43,7 +43,7 @@ impl Session {
         let url = url.map_or_else(|| self.url(), Ok)?;
         tokio::select! {
             connected = swarrot::connect(url) => Ok(connected?),
-            () = self.stop.asked() => Err(Failure::new(STOPPED)),
+            () = self.stop.asked() => Err(Failure::signal(STOPPED)),
         }
     }
 
@@ -61,9 +61,9 @@ impl Session {
         self.url.is_some()
     }
 
-    /// The scheme of the broker's URL; empty if there is none.
-    pub(crate) fn scheme(&self) -> &str {
-        self.url.as_deref().and_then(|url| url.split_once("://")).map_or("", |(scheme, _)| scheme)
+    /// The scheme of this URL, or otherwise of the broker's; empty if there is none.
+    pub(crate) fn scheme<'a>(&'a self, url: Option<&'a str>) -> &'a str {
+        url.or(self.url.as_deref()).and_then(|url| url.split_once("://")).map_or("", |(scheme, _)| scheme)
     }
 
     /// The broker as it may be shown, without its password.

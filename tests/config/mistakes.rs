@@ -312,6 +312,11 @@ line 4, column 32: unknown key "limt"; did you mean "limit"?"#,
     ),
     (
         BROKER,
+        "gates.mail = { gate = \"kill_switch\", max_pause = \"5s\" }",
+        r#"line 2, column 50: "max_pause" is shorter than the first pause, which is "10s" unless told; write "pause" too"#,
+    ),
+    (
+        BROKER,
         "supervisor = { backoff = \"2m\" }",
         r#"line 2, column 1: "max_backoff" is shorter than "backoff"; exchange them, or write both"#,
     ),

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let stats = broker.stats(&queue).await?;
     let dead = if with_dead { stats.parked.unwrap_or(0) } else { 0 };
     let lost = count(stats.ready + dead, "message");
-    confirm(yes, &format!("The queue {queue:?} would be deleted, and {lost} with it."))?;
+    confirm(yes, &format!("The queue {queue:?} would be deleted, and {lost} with it."), session).await?;
     broker.delete(&queue).await?;
     let mut deleted = vec![queue.clone()];
     if with_dead {

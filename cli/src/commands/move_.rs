@@ -1,6 +1,6 @@
 //! `swarrot move`.
 
-use swarrot::{Outgoing, PublisherOptions, Sweep};
+use swarrot::{Outgoing, PublisherOptions};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -9,7 +9,7 @@ use crate::pace::Pace;
 use crate::parse;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sweeping::{Action, Choice, go_through};
+use crate::sweeping::{Action, Choice, go_through, open};
 
 /// Moves the messages that wait in one queue to another
 ///
@@ -38,13 +38,13 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     // A mistake in its name is told before anything is taken.
     broker.stats(&args.to).await?;
     let publisher = broker.publisher("", PublisherOptions::default()).await?;
-    let sweep = Sweep::open(&*broker, &args.from).await?;
+    let choice = Choice::by(&args.filters).max(args.max);
+    let sweep = open(&*broker, &args.from, &choice).await?;
     let progress = Progress::new(Some(sweep.left()), "moving");
     let make = |delivery: &swarrot::Delivery| Outgoing::copy(&args.to, delivery.moved_copy());
     let action = Action::Forward(publisher, &make);
-    let choice = Choice::by(&args.filters).max(args.max);
-    let tally = go_through(sweep, choice, Pace::new(args.rate), &action, session, &progress).await?;
+    let mut tally = go_through(sweep, choice, Pace::new(args.rate), &action, session, &progress).await;
     drop(progress);
-    broker.close().await?;
+    tally.also(broker.close().await);
     tally.end("moved", &args.from, session)
 }

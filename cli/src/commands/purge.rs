@@ -20,7 +20,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let Args { queue, yes } = args;
     let broker = session.connect().await?;
     let ready = broker.stats(&queue).await?.ready;
-    confirm(yes, &format!("{} in {queue:?} would be lost.", count(ready, "message")))?;
+    confirm(yes, &format!("{} in {queue:?} would be lost.", count(ready, "message")), session).await?;
     let purged = broker.purge(&queue).await?;
     session.output.print(&json!({ "queue": queue, "purged": purged }), || {
         format!("{} deleted from {queue:?}", count(purged, "message"))

@@ -36,14 +36,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
-    if session.scheme().starts_with("redis") {
+    if session.scheme(None).starts_with("redis") {
         let line = "tail works on RabbitMQ and in memory: Redis would keep the queue of a tail that died; use `peek`";
         return Err(Failure::new(line));
     }
     let broker = session.connect().await?;
     let name = format!("swarrot.tail.{}", uuid::Uuid::now_v7().simple());
     let mut queue = Queue::new(&name).classic().dead_letter(DeadLetter::Drop);
-    if session.scheme().starts_with("amqp") {
+    if session.scheme(None).starts_with("amqp") {
         queue = queue
             .argument("x-expires", Value::Int(EXPIRES))
             .argument("x-max-length", Value::Int(WAITING))

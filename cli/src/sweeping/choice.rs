@@ -30,6 +30,12 @@ impl Choice {
         self
     }
 
+    /// How many messages there can be in which all that is meant is found.
+    pub(crate) fn most(&self) -> u64 {
+        let any = self.ids.is_none() && self.filters.is_empty();
+        self.left.filter(|_| any).unwrap_or(u64::MAX)
+    }
+
     /// Whether it means no more than has been taken.
     pub(crate) fn is_complete(&self) -> bool {
         self.left == Some(0) || self.ids.as_ref().is_some_and(Vec::is_empty)
@@ -80,5 +86,13 @@ mod tests {
         assert_eq!(taken, [true, false, true, false]);
         assert!(choice.is_complete());
         assert!(!Choice::default().is_complete() && Choice::default().take(&message("x")));
+    }
+
+    #[test]
+    fn what_is_looked_for_may_be_anywhere() {
+        let filter = "type=mail".parse().expect("a filter");
+        assert_eq!(Choice::default().max(Some(2)).most(), 2);
+        let all = [Choice::default(), Choice::by(&[filter]).max(Some(2)), Choice::default().ids(&["a".to_owned()])];
+        assert_eq!(all.map(|choice| choice.most()), [u64::MAX; 3]);
     }
 }

@@ -1,5 +1,6 @@
 //! Going through a queue: what `move` and `dead` have in common.
 
+mod again;
 mod choice;
 mod tally;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use swarrot::{Broker, Delivery, Message, MessagePublisher, Outgoing, Receipt, Sweep};
 
+pub(crate) use self::again::again;
 pub(crate) use self::choice::Choice;
 pub(crate) use self::tally::Tally;
 use crate::failure::{Failure, Result};
@@ -29,10 +31,17 @@ pub(crate) enum Action<'a> {
     Forward(Arc<dyn MessagePublisher>, &'a dyn Fn(&Delivery) -> Outgoing),
 }
 
-/// Goes through a queue, at most so fast, until its end, a signal, or until all that is meant was found.
+/// Begins with a queue. Where any message is meant it takes no more than so many out of others' way.
 ///
 /// # Errors
-/// As of the broker; what failed for one message is in the tally, and the message stays.
+/// As [`Sweep::open`].
+pub(crate) async fn open(broker: &dyn Broker, queue: &str, choice: &Choice) -> Result<Sweep> {
+    Ok(Sweep::open_at_most(broker, queue, choice.most()).await?)
+}
+
+/// Goes through a queue, at most so fast, until its end, a signal, or until all that is meant was found.
+///
+/// What failed for one message is in the tally, and the message stays; so is an error of the broker that ended it.
 pub(crate) async fn go_through(
     mut sweep: Sweep,
     mut choice: Choice,
@@ -40,10 +49,9 @@ pub(crate) async fn go_through(
     action: &Action<'_>,
     session: &Session,
     progress: &Progress,
-) -> Result<Tally> {
+) -> Tally {
     let batch = NonZeroUsize::new(pace.batch(BATCH)).unwrap_or(NonZeroUsize::MIN);
     let mut tally = Tally::default();
-    let mut failed = Ok(());
     while !choice.is_complete() {
         let next = async {
             pace.ready().await;
@@ -56,7 +64,7 @@ pub(crate) async fn go_through(
         let seen = match seen {
             Ok(seen) => seen,
             Err(error) => {
-                failed = Err(error);
+                tally.also(Err(error));
                 break;
             }
         };
@@ -74,10 +82,8 @@ pub(crate) async fn go_through(
     tally.not_looked_at = if choice.is_complete() { 0 } else { sweep.left() };
     choice.missing().clone_into(&mut tally.missing);
     // Whatever came of it, what was taken is given back.
-    let closed = sweep.close().await;
-    failed?;
-    closed?;
-    Ok(tally)
+    tally.also(sweep.close().await);
+    tally
 }
 
 async fn act(sweep: &mut Sweep, meant: &[Delivery], action: &Action<'_>) -> Vec<Result<(), swarrot::Error>> {
@@ -145,7 +151,7 @@ async fn show_all(sweep: &mut Sweep, session: &Session, mut show: impl FnMut(&Me
     loop {
         let seen = tokio::select! {
             seen = sweep.next(batch) => seen?,
-            () = session.stop.asked() => return Err(Failure::new("stopped by a signal")),
+            () = session.stop.asked() => return Err(Failure::signal("stopped by a signal")),
         };
         if seen.is_empty() {
             return Ok(sweep.left());

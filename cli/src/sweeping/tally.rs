@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) not_looked_at: u64,
     /// Ids that were asked for and not found.
     pub(crate) missing: Vec<String>,
+    /// Why it ended early.
+    pub(crate) broke: Option<Error>,
 }
 
 impl Tally {
@@ -40,12 +42,20 @@ impl Tally {
         }
     }
 
+    /// Takes in how a step of the whole ended; the first error counts.
+    pub(crate) fn also(&mut self, step: Result<(), Error>) {
+        if let Err(error) = step {
+            self.broke.get_or_insert(error);
+        }
+    }
+
     /// Tells it; `done` is the word for what was done, such as `moved`.
     ///
     /// # Errors
-    /// If nothing of what was asked for is there, or the output is closed.
+    /// If nothing of what was asked for is there, nothing was done before the broker failed, or the output is closed.
     pub(crate) fn end(self, done: &str, queue: &str, session: &Session) -> Result<Exit> {
-        if !self.missing.is_empty() {
+        // Where the broker failed they may be there.
+        if !self.missing.is_empty() && self.broke.is_none() {
             let line =
                 format!("no message with the id {} in {queue:?}; `dead list` shows them", self.missing.join(", "));
             if self.done + self.failed == 0 {
@@ -68,6 +78,13 @@ impl Tally {
             }
             text
         })?;
+        if let Some(error) = self.broke {
+            if self.done == 0 {
+                return Err(error.into());
+            }
+            note(format_args!("swarrot: {}; run it again for the others", one_line_of(&error)));
+            return Ok(Exit::Partly);
+        }
         super::say_not_seen(not_seen);
         Ok(match (self.failed, self.done) {
             (0, _) if stopped => Exit::Signal,

@@ -1,7 +1,9 @@
 //! `dead` and `move`.
 
 use std::fs;
+use std::io::Write as _;
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
@@ -15,8 +17,12 @@ on_brokers!(
     retry_what_fails_again,
     drop_some,
     export_and_import,
+    import_of_no_text,
+    import_ends_by_a_signal,
     move_all,
     move_some,
+    move_no_more_than_asked,
+    move_from_a_queue_that_vanishes,
     a_move_that_is_killed,
 );
 
@@ -148,6 +154,33 @@ fn export_and_import(place: &Place) {
     ran.expect_line(1, &["line 2", "1 message imported, up to line 1"]);
 }
 
+/// What was read before is imported, and told.
+fn import_of_no_text(place: &Place) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("dead.ndjson");
+    fs::write(&file, b"{\"body\":\"a\"}\n{\"body\":\"b\"}\n{\"body\":\"\xff\"}\n{\"body\":\"c\"}\n").expect("writes");
+    let ran = place.run(&["dead", "import", &place.queue, file.to_str().expect("text")]);
+    ran.expect_line(1, &["line 3", "2 messages imported, up to line 2"]);
+    place.ready(&place.name("dead"), 2);
+    // What cannot be read at all.
+    let folder = folder.path().to_str().expect("text");
+    place
+        .run(&["dead", "import", &place.queue, folder])
+        .expect_line(1, &["line 1", "cannot be read", "0 messages imported"]);
+}
+
+/// While it waits for more to read.
+fn import_ends_by_a_signal(place: &Place) {
+    let mut running = place.start_with(&["dead", "import", &place.queue, "--json"], Stdio::piped());
+    let mut stdin = running.child.stdin.take().expect("its input");
+    stdin.write_all(b"{\"body\":\"a\"}\n").expect("it reads");
+    place.ready(&place.name("dead"), 1);
+    running.signal("TERM");
+    let ran = running.end().expect_code(4);
+    assert_eq!((&ran.json()["imported"], &ran.json()["last_line"]), (&json!(1), &json!(1)));
+    drop(stdin);
+}
+
 /// One in the middle is refused: what is behind it is there all the same, and is not to be imported again.
 #[test]
 fn an_import_says_all_that_it_did() {
@@ -212,6 +245,41 @@ fn move_some(place: &Place) {
     assert_eq!(there.each("body"), ["1", "3"]);
     let left = place.run(&["get", &place.queue, "--max", "4", "--json"]).expect_code(0);
     assert_eq!(sorted(left.each("body")), ["2", "4"]);
+}
+
+/// The others are in nobody's way: but for the one that comes in the place of the first, they are not even fetched.
+fn move_no_more_than_asked(place: &Place) {
+    let other = other(place);
+    place.publish(&["1", "2", "3", "4"]);
+    place.ready(&place.queue, 4);
+    let ran = place.run(&["move", &place.queue, &other, "--max", "1", "--json"]).expect_code(0);
+    assert_eq!((&ran.json()["moved"], &ran.json()["kept"]), (&json!(1), &json!(0)));
+    place.ready(&place.queue, 3);
+    place.on_broker(async |broker| {
+        let provider = broker.provider(&place.queue, ProviderOptions::default()).await.expect("a provider");
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            let max = NonZeroUsize::new(3).expect("not zero");
+            seen.extend(provider.receive(max, Duration::from_secs(20)).await.expect("receives"));
+        }
+        let fetched = seen.iter().filter(|delivery| delivery.redelivered()).count();
+        assert!(fetched <= 1, "{seen:?}");
+        provider.close().await.expect("closes");
+    });
+}
+
+/// It tells what it did until then.
+fn move_from_a_queue_that_vanishes(place: &Place) {
+    let other = other(place);
+    let bodies: Vec<String> = (0..300).map(|n| format!("m{n}")).collect();
+    place.publish(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    let moving = place.start(&["move", &place.queue, &other, "--rate", "50", "--json"]);
+    until("some have moved", || place.run(&["count", &other, "--json"]).json()[0]["ready"].as_u64() > Some(10));
+    place.run(&["delete", &place.queue, "--yes"]).expect_code(0);
+    let ran = moving.end().expect_code(5);
+    let moved = ran.json()["moved"].as_u64().expect("a number");
+    place.ready(&other, moved);
+    assert!(moved > 10 && ran.err.contains("run it again"), "{ran:?}");
 }
 
 fn a_move_that_is_killed(place: &Place) {

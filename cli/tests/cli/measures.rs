@@ -19,6 +19,13 @@ fn bench(place: &Place) {
 }
 
 #[test]
+fn bench_with_too_large_bodies() {
+    for size in ["17M", "17179869183G"] {
+        run(&["bench", "memory://", "--size", size]).expect_line(2, &["limit", "--size"]);
+    }
+}
+
+#[test]
 fn bench_in_memory() {
     run(&["bench", "memory://", "--messages", "1000", "--time", "200ms", "--json"]).expect_code(0);
 }

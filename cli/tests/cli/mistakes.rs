@@ -1,8 +1,8 @@
 //! What is wrong is told in one line, with the right exit code and no password.
 
-use crate::support::{Place, on_brokers, run};
+use crate::support::{Place, on_brokers, program, run};
 
-on_brokers!(an_unknown_queue, refused_credentials, another_protocol);
+on_brokers!(an_unknown_queue, refused_credentials, logs_without_the_password, another_protocol);
 
 const COMMANDS: [&[&str]; 6] = [
     &["publish", "nowhere", "body"],
@@ -26,6 +26,25 @@ fn refused_credentials(place: &Place) {
     let ran = run(&["count", "q", "--url", &url]).expect_line(1, &["refused", "password", "correct them in the URL"]);
     assert!(!ran.err.contains("hunter2"), "{ran:?}");
     assert!(ran.out.is_empty(), "{ran:?}");
+}
+
+/// Neither as text nor as the numbers of its bytes, however much is logged.
+fn logs_without_the_password(place: &Place) {
+    let (scheme, rest) = place.url.split_once("://").expect("a URL");
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let url = format!("{scheme}://nobody:hunter2@{host}");
+    let (text, numbers) = ("hunter2", "104, 117, 110, 116, 101, 114, 50");
+    for (flags, variable) in [(&["-vvv"][..], ""), (&[], "trace"), (&["-vvv"], "lapin=nonsense")] {
+        let mut command = program();
+        command.args(["count", "q", "--url", &url]).args(flags);
+        if !variable.is_empty() {
+            command.env("SWARROT_LOG", variable);
+        }
+        let ran = command.output().expect("it runs");
+        let err = String::from_utf8_lossy(&ran.stderr);
+        assert!(place.is_redis() || err.lines().count() > 1, "it logs: {err}");
+        assert!(!err.contains(text) && !err.contains(numbers), "{variable}: {err}");
+    }
 }
 
 #[test]

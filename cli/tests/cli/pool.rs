@@ -4,10 +4,17 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::support::{Place, is_running, on_brokers, until};
+use crate::support::{Place, Running, is_running, on_brokers, run, until};
 
-on_brokers!(processes_share_the_work, processes_start_again, processes_end_with_their_parent, health);
+on_brokers!(
+    processes_share_the_work,
+    processes_start_again,
+    processes_of_a_new_version,
+    processes_end_with_their_parent,
+    health,
+);
 
 fn lines(file: &Path) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -43,6 +50,32 @@ fn processes_start_again(place: &Place) {
     running.signal("INT");
     running.end().expect_code(4);
     place.counts(&place.queue, |counts| counts["ready"] == 0);
+}
+
+/// The program is replaced while it runs, as an upgrade does it.
+fn processes_of_a_new_version(place: &Place) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, installed, new) =
+        (folder.path().join("log"), folder.path().join("swarrot"), folder.path().join("swarrot.new"));
+    // Another process writes them: what we had open for writing could not be run.
+    let copy = |to: &Path| {
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_swarrot")).arg(to).status();
+        assert!(copied.expect("cp runs").success());
+    };
+    copy(&installed);
+    copy(&new);
+    place.publish(&["x"; 2]);
+    let script = format!("echo $PPID >> {}", log.display());
+    let args = ["work", &place.queue, "--processes", "1", "--max-messages", "2", "--exec", "sh", "-c", &script];
+    let mut command = Command::new(&installed);
+    command.args(args).env("SWARROT_URL", &place.url).env_remove("SWARROT_LOG").stdin(Stdio::null());
+    let running = Running::start(command);
+    until("the first process has worked", || lines(&log).len() == 2);
+    fs::rename(&new, &installed).expect("replaces it");
+    place.publish(&["x"; 6]);
+    until("further ones work", || lines(&log).len() == 8);
+    running.signal("INT");
+    running.end().expect_code(4);
 }
 
 fn processes_end_with_their_parent(place: &Place) {
@@ -85,4 +118,13 @@ fn health(place: &Place) {
     place.run(&["work", &place.queue, "--health", &address, "--exec", "true"]).expect_line(1, &[&address, "--health"]);
     running.signal("TERM");
     running.end().expect_code(4);
+}
+
+#[test]
+fn ports_that_are_not_there() {
+    let url = "amqp://guest:hunter2@127.0.0.1:1/";
+    for (address, words) in [("127.0.0.1:0", "above 0"), ("127.0.0.1:65533", "65536")] {
+        let args = ["work", "q", "--url", url, "--processes", "4", "--health", address, "--exec", "true"];
+        run(&args).expect_line(2, &["--health", words]);
+    }
 }

@@ -178,7 +178,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let readers = vec![read(child.stdout.take().expect("stdout")), read(child.stderr.take().expect("stderr"))];
         Self { child, readers }

@@ -18,8 +18,11 @@ on_brokers!(
     a_clean_stop,
     a_stop_that_lets_finish,
     a_stop_with_a_deadline,
+    a_stop_waits_for_children,
+    a_deadline_ends_children,
     a_worker_that_is_killed,
     a_command_that_vanishes,
+    a_script_without_its_first_line,
     leaves_processes_behind,
     a_worker_of_a_file,
     nobody_reads_what_it_logs,
@@ -192,6 +195,51 @@ fn a_stop_with_a_deadline(place: &Place) {
     place.ready(&place.queue, 1);
 }
 
+/// What a test waits for must not be what a child holds open.
+const NOWHERE: &str = "/dev/null 2>&1";
+
+/// The shell ends at the signal, its child a second later.
+fn a_stop_waits_for_children(place: &Place) {
+    place.publish(&["1"]);
+    let (_folder, log) = file();
+    let child = "trap 'sleep 1; echo ended >> $0; exit' TERM; echo began >> $0; while :; do sleep 0.1; done";
+    let script = format!("sh -c \"{}\" {} > {NOWHERE} & wait", child.replace('$', "\\$"), log.display());
+    let running = place.start(&work(place, &["--json"], &script));
+    until("it runs", || text(&log) == "began\n");
+    running.signal("TERM");
+    let report = running.end().expect_code(4).json();
+    assert_eq!(text(&log), "began\nended\n", "another attempt would have run beside it");
+    assert_eq!(report["released"], 1, "{report}");
+    place.ready(&place.queue, 1);
+}
+
+/// A command that ends at the signal, and a child of it that does not.
+const DEAF_CHILD: &str = "sh -c 'trap \"\" TERM; echo $$ >> $0; sleep 600'";
+
+fn a_deadline_ends_children(place: &Place) {
+    place.publish(&["1"]);
+    let (_folder, log) = file();
+    let script = format!("{DEAF_CHILD} {} > {NOWHERE} & wait", log.display());
+    let running = place.start(&work(place, &["--deadline", "1s", "--json"], &script));
+    until("it runs", || text(&log).ends_with('\n'));
+    running.signal("TERM");
+    let report = running.end().expect_code(4).json();
+    assert_eq!(report["cancelled"], 1, "{report}");
+    until("the child is killed", || !is_running(text(&log).trim()));
+    place.ready(&place.queue, 1);
+}
+
+#[test]
+fn a_time_out_ends_children() {
+    let place = Place::redis("a_time_out_ends_children");
+    place.publish(&["1"]);
+    let (_folder, log) = file();
+    let script = format!("{DEAF_CHILD} {} > {NOWHERE} & wait", log.display());
+    place.run(&work(&place, &["--timeout", "1s", "--max-messages", "1", "--no-retry"], &script)).expect_code(3);
+    until("the child is killed", || !is_running(text(&log).trim()));
+    place.ready(&place.name("dead"), 1);
+}
+
 fn a_worker_that_is_killed(place: &Place) {
     let bodies: Vec<String> = (0..20).map(|n| format!("m{n}")).collect();
     place.publish(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
@@ -227,6 +275,19 @@ fn a_command_that_vanishes(place: &Place) {
     let ran = place.run(&args).expect_code(1);
     assert!(ran.err.contains("swarrot: cannot start"), "{ran:?}");
     place.counts(&place.queue, |counts| counts["ready"] == 1 && counts["dead"] == 0);
+}
+
+fn a_script_without_its_first_line(place: &Place) {
+    place.publish(&["1"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("script");
+    fs::write(&program, "exit 0\n").expect("writes");
+    assert!(Command::new("chmod").arg("+x").arg(&program).status().expect("chmod").success());
+    let args = ["work", &place.queue, "--stop-when-empty", "--exec", program.to_str().expect("text")];
+    let ran = place.run(&args).expect_code(1);
+    assert!(ran.err.contains("swarrot: cannot start") && ran.err.contains("#!/bin/sh"), "{ran:?}");
+    // No message pays for it.
+    place.counts(&place.queue, |counts| counts["ready"] == 1 && counts["delayed"].as_u64().unwrap_or(0) == 0);
 }
 
 fn leaves_processes_behind(place: &Place) {

@@ -28,6 +28,9 @@ options! {
     }
 }
 
+/// That of `gate::KillSwitch`.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(10);
+
 impl GateOptions for KillSwitch {
     const GATE: &'static str = "kill_switch";
 
@@ -52,8 +55,15 @@ impl GateOptions for KillSwitch {
             switch = switch.pause(pause);
         }
         if let Some(pause) = self.max_pause {
-            if self.pause.is_some_and(|first| first > pause) {
-                return Err(Refusal::at("max_pause", "\"max_pause\" is shorter than \"pause\"; exchange them"));
+            let what = match self.pause {
+                Some(first) if first > pause => "\"max_pause\" is shorter than \"pause\"; exchange them",
+                None if DEFAULT_PAUSE > pause => {
+                    "\"max_pause\" is shorter than the first pause, which is \"10s\" unless told; write \"pause\" too"
+                }
+                _ => "",
+            };
+            if !what.is_empty() {
+                return Err(Refusal::at("max_pause", what));
             }
             switch = switch.max_pause(pause);
         }

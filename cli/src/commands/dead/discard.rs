@@ -1,7 +1,5 @@
 //! `swarrot dead drop`.
 
-use swarrot::Sweep;
-
 use super::selection::Selection;
 use crate::exit::Exit;
 use crate::failure::Result;
@@ -9,7 +7,7 @@ use crate::output::{confirm, count};
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sweeping::{Action, go_through};
+use crate::sweeping::{Action, go_through, open};
 
 /// Deletes dead letters
 #[derive(Debug, clap::Args)]
@@ -30,12 +28,13 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let broker = session.connect().await?;
     let ready = broker.stats(&dead).await?.ready;
     let which = args.selection.words();
-    confirm(args.yes, &format!("{which} of {} in {dead:?} would be lost.", count(ready, "message")))?;
-    let sweep = Sweep::open(&*broker, &dead).await?;
-    let progress = Progress::new(Some(sweep.left()), "dropping");
+    let question = format!("{which} of {} in {dead:?} would be lost.", count(ready, "message"));
+    confirm(args.yes, &question, session).await?;
     let choice = args.selection.choice(args.max);
-    let tally = go_through(sweep, choice, Pace::new(None), &Action::Drop, session, &progress).await?;
+    let sweep = open(&*broker, &dead, &choice).await?;
+    let progress = Progress::new(Some(sweep.left()), "dropping");
+    let mut tally = go_through(sweep, choice, Pace::new(None), &Action::Drop, session, &progress).await;
     drop(progress);
-    broker.close().await?;
+    tally.also(broker.close().await);
     tally.end("dropped", &dead, session)
 }

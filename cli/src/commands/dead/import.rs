@@ -1,14 +1,16 @@
 //! `swarrot dead import`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
-use swarrot::{MessagePublisher, Outgoing, PublisherOptions};
+use swarrot::{Message, MessagePublisher, Outgoing, PublisherOptions};
+use tokio::sync::mpsc::{self, Receiver};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::lines;
 use crate::message::Document;
 use crate::output::{count, note};
 use crate::session::Session;
@@ -29,40 +31,30 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
     let (dead, _) = super::both(&args.queue);
-    let input: Box<dyn BufRead> = match &args.file {
-        None => Box::new(io::stdin().lock()),
+    let input: Box<dyn io::Read + Send> = match &args.file {
+        None => Box::new(io::stdin()),
         Some(path) => {
             let file = File::open(path);
             let failed = |error| Failure::new(format!("cannot read {}: {error}", path.display()));
-            Box::new(BufReader::new(file.map_err(failed)?))
+            Box::new(file.map_err(failed)?)
         }
     };
     let broker = session.connect().await?;
     broker.stats(&dead).await?;
     let publisher = broker.publisher("", PublisherOptions::default()).await?;
     let mut done = Done::default();
-    let mut batch = Vec::new();
-    for (number, line) in (1_u64..).zip(input.lines()) {
-        let line = line.map_err(|error| Failure::new(format!("line {number} cannot be read: {error}")))?;
-        if line.trim().is_empty() {
-            continue;
+    let mut items = read(input);
+    loop {
+        let mut ready = Vec::new();
+        tokio::select! {
+            _ = items.recv_many(&mut ready, BATCH) => {}
+            () = session.stop.asked() => break,
         }
-        match parse(&line) {
-            Ok(message) => batch.push((number, Outgoing::copy(&dead, message))),
-            Err(error) => {
-                done.publish(&*publisher, &mut batch).await?;
-                return Err(Failure::new(format!("line {number}: {error}; {}", done.so_far())));
-            }
-        }
-        let stopped = session.stop.is_asked();
-        if batch.len() == BATCH || stopped {
-            done.publish(&*publisher, &mut batch).await?;
-        }
-        if stopped {
+        if ready.is_empty() {
             break;
         }
+        done.import(ready, &*publisher, &dead).await?;
     }
-    done.publish(&*publisher, &mut batch).await?;
     publisher.close().await?;
     broker.close().await?;
     session.output.print(&json!({ "queue": dead, "imported": done.imported, "last_line": done.line }), || {
@@ -84,12 +76,35 @@ struct Done {
 }
 
 impl Done {
-    /// Publishes what waits.
+    /// Imports these, up to the first one that is wrong.
+    ///
+    /// # Errors
+    /// If one is wrong or some were refused, with all that was done before.
+    async fn import(&mut self, items: Vec<Item>, publisher: &dyn MessagePublisher, dead: &str) -> Result<()> {
+        let mut batch = Vec::new();
+        let mut wrong = None;
+        for (number, message) in items {
+            match message {
+                Ok(message) => batch.push((number, Outgoing::copy(dead, message))),
+                Err(error) => {
+                    wrong = Some((number, error));
+                    break;
+                }
+            }
+        }
+        self.publish(publisher, batch).await?;
+        match wrong {
+            Some((number, error)) => Err(Failure::new(format!("line {number}: {error}; {}", self.so_far()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Publishes these.
     ///
     /// # Errors
     /// If some were refused, once all were tried: to begin anew at the first of them would make others twice.
-    async fn publish(&mut self, publisher: &dyn MessagePublisher, batch: &mut Vec<(u64, Outgoing)>) -> Result<()> {
-        let (numbers, messages): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+    async fn publish(&mut self, publisher: &dyn MessagePublisher, batch: Vec<(u64, Outgoing)>) -> Result<()> {
+        let (numbers, messages): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let mut refused = Vec::new();
         for (number, result) in numbers.into_iter().zip(publisher.publish(&messages).await) {
             self.line = number;
@@ -112,6 +127,21 @@ impl Done {
     }
 }
 
-fn parse(line: &str) -> Result<swarrot::Message, String> {
-    serde_json::from_str::<Document>(line).map_err(|error| error.to_string())?.into_message()
+/// The number of a line, and its message, or why there is none.
+type Item = (u64, Result<Message, String>);
+
+/// Messages from a thread that reads: reading cannot be ended, so that it ends with the process.
+fn read(input: impl io::Read + Send + 'static) -> Receiver<Item> {
+    let (sender, receiver) = mpsc::channel(2 * BATCH);
+    std::thread::spawn(move || {
+        lines::read(input, |line, text| match text {
+            Ok(text) if text.iter().all(u8::is_ascii_whitespace) => true,
+            text => sender.blocking_send((line, text.and_then(|text| parse(&text)))).is_ok(),
+        });
+    });
+    receiver
+}
+
+fn parse(line: &[u8]) -> Result<Message, String> {
+    serde_json::from_slice::<Document>(line).map_err(|error| error.to_string())?.into_message()
 }

@@ -1,7 +1,6 @@
 //! `swarrot dead retry`.
 
-use swarrot::message::names;
-use swarrot::{Delivery, Outgoing, PublisherOptions, Sweep};
+use swarrot::{Delivery, PublisherOptions};
 
 use super::selection::Selection;
 use crate::exit::Exit;
@@ -10,7 +9,7 @@ use crate::pace::Pace;
 use crate::parse;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sweeping::{Action, go_through};
+use crate::sweeping::{Action, again, go_through, open};
 
 /// Puts dead letters back into the queue where they failed
 ///
@@ -39,45 +38,13 @@ pub(super) async fn run(args: Args, session: &Session) -> Result<Exit> {
         broker.stats(to).await?;
     }
     let publisher = broker.publisher("", PublisherOptions::default()).await?;
-    let sweep = Sweep::open(&*broker, &dead).await?;
+    let choice = args.selection.choice(args.max);
+    let sweep = open(&*broker, &dead, &choice).await?;
     let progress = Progress::new(Some(sweep.left()), "retrying");
     let make = |delivery: &Delivery| again(delivery, args.to.as_deref(), &source);
     let action = Action::Forward(publisher, &make);
-    let choice = args.selection.choice(args.max);
-    let tally = go_through(sweep, choice, Pace::new(args.rate), &action, session, &progress).await?;
+    let mut tally = go_through(sweep, choice, Pace::new(args.rate), &action, session, &progress).await;
     drop(progress);
-    broker.close().await?;
+    tally.also(broker.close().await);
     tally.end("retried", &dead, session)
-}
-
-/// The message to where it should go, or failed, or would have failed if it does not say.
-fn again(delivery: &Delivery, to: Option<&str>, source: &str) -> Outgoing {
-    let mut outgoing = Outgoing::redrive(delivery).unwrap_or_else(|_| {
-        // Somebody else has put it there.
-        let mut message = delivery.moved_copy();
-        message.headers.remove(names::RETRY_ATTEMPTS);
-        Outgoing::copy(source, message)
-    });
-    if let Some(to) = to {
-        to.clone_into(&mut outgoing.routing_key);
-    }
-    outgoing
-}
-
-#[cfg(test)]
-mod tests {
-    use swarrot::{Message, Reason, Receipt};
-
-    use super::*;
-
-    #[test]
-    fn to_where_it_failed_unless_told() {
-        let failed = Delivery::new("mails", Receipt::new(1, 1), Message::new("b"));
-        let parked = Delivery::new("q.dead", Receipt::new(1, 2), failed.dead_letter_copy(&Reason::new("no")));
-        assert_eq!(again(&parked, None, "q").routing_key, "mails");
-        assert_eq!(again(&parked, Some("other"), "q").routing_key, "other");
-        let foreign = Message::new("b").header(names::RETRY_ATTEMPTS, 3_i64);
-        let foreign = again(&Delivery::new("q.dead", Receipt::new(1, 3), foreign), None, "q");
-        assert_eq!((foreign.routing_key.as_str(), foreign.message.retry_attempts()), ("q", 0));
-    }
 }

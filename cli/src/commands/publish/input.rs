@@ -1,6 +1,6 @@
 //! Where the messages come from.
 
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, Read as _};
 
 use swarrot::{Error, ErrorKind, Limits, Outgoing};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -8,12 +8,10 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use super::arguments::{Args, Template};
 use crate::failure::{Failure, Result};
 use crate::message::Document;
-use crate::parse;
+use crate::{lines, parse};
 
 /// Items read ahead.
 const AHEAD: usize = 1024;
-/// A JSON object may be larger than the message in it: each byte of a body may be written as `\u0000`.
-const MAX_LINE: u64 = 128 << 20;
 
 /// A message, or why there is none, and the number of its line from 1.
 #[derive(Debug)]
@@ -84,41 +82,17 @@ fn unreadable(error: &io::Error) -> Failure {
     Failure::new(format!("cannot read stdin: {error}"))
 }
 
-/// Reads lines to the end, or until nobody wants them any more.
+/// Reads messages to the end, or until nobody wants them any more.
 fn read(input: impl io::Read, items: &Sender<Item>, template: &Template, ndjson: bool, repeat: u64) {
-    let mut input = BufReader::new(input);
-    for line in 1.. {
-        let mut text = Vec::new();
-        let outgoing = match input.by_ref().take(MAX_LINE).read_until(b'\n', &mut text) {
-            Ok(0) => return,
-            Ok(_) if text.last() != Some(&b'\n') && text.len() as u64 == MAX_LINE => {
-                let _ = items.blocking_send(Item { line, outgoing: Err(wrong("the line is too long".to_owned())) });
-                return;
-            }
-            Ok(_) => {
-                if text.last() == Some(&b'\n') {
-                    text.pop();
-                }
-                if ndjson {
-                    if text.iter().all(u8::is_ascii_whitespace) {
-                        continue;
-                    }
-                    document(&text, template).map_err(wrong)
-                } else {
-                    Ok(template.with_body(text))
-                }
-            }
-            Err(error) => {
-                let _ = items.blocking_send(Item { line, outgoing: Err(wrong(unreadable(&error).line().to_owned())) });
-                return;
-            }
+    lines::read(input, |line, text| {
+        let (outgoing, times) = match text {
+            Ok(text) if ndjson && text.iter().all(u8::is_ascii_whitespace) => return true,
+            Ok(text) if ndjson => (document(&text, template).map_err(wrong), repeat),
+            Ok(text) => (Ok(template.with_body(text)), repeat),
+            Err(why) => (Err(wrong(why)), 1),
         };
-        for _ in 0..repeat {
-            if items.blocking_send(Item { line, outgoing: outgoing.clone() }).is_err() {
-                return;
-            }
-        }
-    }
+        (0..times).all(|_| items.blocking_send(Item { line, outgoing: outgoing.clone() }).is_ok())
+    });
 }
 
 /// What a line of JSON says goes before what the arguments say.

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use swarrot::message::names;
-use swarrot::{Broker, Delivery, Outgoing, PublisherOptions, Sweep};
+use swarrot::{Broker, Delivery, PublisherOptions};
 
-use crate::failure::Result;
+use crate::failure::{Result, one_line_of};
 use crate::message::describe;
 use crate::output::count;
 use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::session::Session;
-use crate::sweeping::{self, Choice, go_through, look};
+use crate::sweeping::{self, Choice, again, go_through, look, open};
 
 /// Messages that are shown.
 const SHOWN: u64 = 20;
@@ -71,15 +71,17 @@ async fn peek(broker: &dyn Broker, queue: &str, session: &Session) -> Result<Out
 async fn retry(broker: &dyn Broker, queue: &str, session: &Session) -> Result<Outcome> {
     let dead = names::dead_letter_queue(queue);
     let publisher = broker.publisher("", PublisherOptions::default()).await?;
-    let sweep = Sweep::open(broker, &dead).await?;
-    let make = |delivery: &Delivery| {
-        Outgoing::redrive(delivery).unwrap_or_else(|_| Outgoing::copy(queue, delivery.moved_copy()))
-    };
+    let choice = Choice::default();
+    let sweep = open(broker, &dead, &choice).await?;
+    let make = |delivery: &Delivery| again(delivery, None, queue);
     let action = sweeping::Action::Forward(publisher, &make);
-    let tally = go_through(sweep, Choice::default(), Pace::new(None), &action, session, &Progress::silent()).await?;
+    let tally = go_through(sweep, choice, Pace::new(None), &action, session, &Progress::silent()).await;
     let mut line = format!("retried {} of {queue}", count(tally.done, "dead letter"));
     if tally.failed > 0 {
         let _ = write!(line, ", {} failed and stay", tally.failed);
+    }
+    if let Some(error) = &tally.broke {
+        let _ = write!(line, "; ! {}", one_line_of(error));
     }
     Ok(Outcome::Note(line))
 }

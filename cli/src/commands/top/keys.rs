@@ -44,10 +44,12 @@ fn on_tables(model: &mut Model, key: KeyCode) -> Pressed {
         model.over = Over::Question { text, action };
         Pressed::Nothing
     };
+    if matches!(key, KeyCode::Char('q') | KeyCode::Esc) {
+        return Pressed::Quit;
+    }
     let Some(QueueRow { queue, ready, dead, .. }) = model.queue() else { return Pressed::Nothing };
     let (queue, ready, dead) = (queue.clone(), *ready, dead.unwrap_or(0));
     match key {
-        KeyCode::Char('q') | KeyCode::Esc => Pressed::Quit,
         KeyCode::Down | KeyCode::Char('j') => {
             model.chosen = (model.chosen + 1).min(model.queues.len().saturating_sub(1));
             Pressed::Nothing
@@ -88,6 +90,13 @@ mod tests {
         assert_eq!(model.over, Over::Nothing);
         let pressed = press_all(&mut model, "xy");
         assert_eq!(pressed[1], Pressed::Do(Action::Purge("b".to_owned())));
+    }
+
+    #[test]
+    fn it_ends_without_any_queue() {
+        let mut model = Model::new(String::new(), Vec::new());
+        assert_eq!(press_all(&mut model, "jpq"), [Pressed::Nothing, Pressed::Nothing, Pressed::Quit]);
+        assert_eq!(press(&mut model, KeyCode::Esc.into()), Pressed::Quit);
     }
 
     #[test]

@@ -6,15 +6,18 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, Command};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout, timeout_at};
 
 use crate::failure::Failure;
 
-/// Between SIGTERM and SIGKILL after a time-out.
+/// Between SIGTERM and SIGKILL, after a time-out and for what a command leaves behind that was told to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often it looks whether the children have ended: the system tells nobody but their parent.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long stderr is read once the command has ended: a process that it left behind may keep it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Why a run failed that did not end in time.
@@ -81,6 +84,20 @@ pub(crate) async fn run(
                 }
             }
         };
+        if interrupted || timed_out {
+            // Its children were told to end as well, and another attempt must not run beside them.
+            let until = if timed_out { deadline } else { Instant::now() + GRACE };
+            let mut emptied = pin!(timeout_at(until, group.emptied()));
+            let in_time = loop {
+                tokio::select! {
+                    in_time = &mut emptied => break in_time.is_ok(),
+                    () = &mut listen, if !silent => silent = true,
+                }
+            };
+            if !in_time {
+                group.signal(Signal::KILL);
+            }
+        }
         group.has_ended();
         if !silent {
             let _ = timeout(LAST_WORDS, listen).await;
@@ -103,6 +120,20 @@ impl Group {
         if let Some(group) = self.0 {
             // They may have ended by now.
             let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Waits until none of them is left, once the first one has ended. Cancel safe.
+    async fn emptied(&self) {
+        let Some(group) = self.0 else { return };
+        let mut looks = interval(LOOK);
+        loop {
+            looks.tick().await;
+            // Orphans are ours where this process is the first one of a container, and count until they are waited for.
+            while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
+            if test_kill_process_group(group) == Err(Errno::SRCH) {
+                return;
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, OnceLock};
 
+use rustix::io::Errno;
 use swarrot::{BoxError, Delivery, Handler, Outcome, Permanent, WorkerHandle};
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -84,18 +85,26 @@ impl Exec {
     /// What becomes of the message if its command could not be started.
     fn could_not_start(&self, command: &Command, error: &io::Error) -> Result<Outcome, BoxError> {
         let line = child::cannot_start(command, error).line().to_owned();
+        // A script without a first line such as #!/bin/sh: the system has no kind for that.
+        let no_program = error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error());
         match error.kind() {
             // This message is too much for the system.
             io::ErrorKind::ArgumentListTooLong => Err(Permanent::new(Failed(line)).into()),
             // None will start, so that no message should pay for it.
-            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-                let _ = self.broken.set(line);
-                self.worker.stop();
-                Ok(Outcome::Release)
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(self.none_will_start(line)),
+            _ if no_program => {
+                Ok(self.none_will_start(format!("{line}; a script begins with a line such as #!/bin/sh")))
             }
             // Too many processes, or no memory: that passes.
             _ => Err(Failed(line).into()),
         }
+    }
+
+    /// Stops the worker, and gives the message back.
+    fn none_will_start(&self, why: String) -> Outcome {
+        let _ = self.broken.set(why);
+        self.worker.stop();
+        Outcome::Release
     }
 }
 

@@ -12,8 +12,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use swarrot::{Counts, Health, WorkerHandle};
 use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::failure::{Failure, Result};
+
+/// How often what was measured is put together.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 struct Served {
@@ -32,6 +36,7 @@ pub(crate) async fn start(address: SocketAddr, worker: WorkerHandle) -> Result<(
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .map_err(|error| Failure::new(format!("cannot keep metrics: {error}")))?;
+    tokio::spawn(keep_up(metrics.clone()));
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/inflight", get(in_flight))
@@ -43,6 +48,16 @@ pub(crate) async fn start(address: SocketAddr, worker: WorkerHandle) -> Result<(
         }
     });
     Ok(())
+}
+
+/// Each time that is measured is kept as it is until somebody puts them together, and nobody may ever ask for /metrics.
+async fn keep_up(metrics: PrometheusHandle) {
+    let mut ticks = interval(UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
 }
 
 /// 503 for a worker that is deaf. One that stops is as it should be.

@@ -20,5 +20,6 @@ Exit code 0 acks the message. 75 (EX_TEMPFAIL), a time-out, or death by a signal
 other code parks it in <queue>.dead, with the end of what the command wrote to stderr as the reason.
 
 At SIGTERM or SIGINT nothing more is taken, and running commands get a SIGTERM, each with its children. What ends with 0
-is acked, all else goes back to the queue without an attempt. After --deadline they are killed. A message is acked only
-when its command has ended well: if the worker is killed, or the machine dies, others get its messages again.";
+is acked, all else goes back to the queue without an attempt. After --deadline they are killed, and so are children that
+go on for ten seconds after their command. A message is acked only when its command has ended well: if the worker is
+killed, or the machine dies, others get its messages again.";

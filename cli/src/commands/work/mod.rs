@@ -31,12 +31,15 @@ pub(crate) async fn run(args: Args, session: &Session) -> Result<Exit> {
     // Each process reads it; what is wrong is told once.
     let config = load(&args, session)?;
     if let (Some(processes), None) = (args.processes, args.member) {
+        if let Some(address) = args.health {
+            pool::check_ports(address, processes.get())?;
+        }
         return pool::run(processes.get(), session).await;
     }
     let name = if args.config.is_some() { &args.queue } else { WITHOUT_FILE };
     let worker = tokio::select! {
         worker = config.worker(name) => worker?,
-        () = session.stop.asked() => return Err(Failure::new(STOPPED)),
+        () = session.stop.asked() => return Err(Failure::signal(STOPPED)),
     };
     let exit = work(worker, program, &args, session).await?;
     config.close().await?;
