@@ -2,7 +2,7 @@
 
 use swarrot::topology::{Queue, Topology};
 
-use crate::support::{Place, on_brokers};
+use crate::support::{Place, on_brokers, until};
 use crate::terminal::Terminal;
 
 on_brokers!(peeks_retries_and_purges, retries_what_others_parked, as_json, ends_by_a_signal);
@@ -80,7 +80,7 @@ fn ends_by_a_signal(place: &Place) {
     assert!(std::process::Command::new("kill").arg(&pid).status().expect("kill runs").success());
     assert_eq!(terminal.code(), 4);
     // What was on the screen before is there again.
-    assert!(!terminal.is_alternate());
+    until("it is read to the end", || !terminal.is_alternate());
 }
 
 fn as_json(place: &Place) {
