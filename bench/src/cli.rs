@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{cases, compare, guard, plot};
+use crate::{cases, compare, guard, meter};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", about = "Compares swarrot with the raw clients")]
@@ -20,14 +20,13 @@ enum Command {
     Case(cases::Options),
     /// Runs comparisons, and prints their tables
     Compare(compare::Args),
-    /// Draws pictures of what comparisons have left in a folder
-    Plot(plot::Args),
     /// Counts instructions and allocations, and fails beyond the limits
     Check(guard::Args),
 }
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    meter::start();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -41,7 +40,6 @@ fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Case(options) => println!("{}", serde_json::to_string(&cases::run(options)?)?),
         Command::Compare(args) => compare::run(&args)?,
-        Command::Plot(args) => plot::run(&args)?,
         Command::Check(args) => guard::run(&args)?,
     }
     Ok(())

@@ -101,6 +101,26 @@ impl Usage {
     }
 }
 
+/// When the program began.
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// Notes that the program begins.
+pub(crate) fn start() {
+    START.get_or_init(Instant::now);
+}
+
+/// The time since the program began, as the latency of one message.
+pub(crate) fn since_start() -> Figures {
+    let took = START.get().map_or(Duration::ZERO, Instant::elapsed);
+    Figures {
+        messages: 1,
+        seconds: took.as_secs_f64(),
+        latency: [took.as_secs_f64() * 1e3; 3],
+        rss: peak_mib(),
+        ..Figures::default()
+    }
+}
+
 /// Allocations so far, reallocations included; zero where they are not counted.
 pub(crate) fn allocations() -> usize {
     let stats = INSTRUMENTED_SYSTEM.stats();

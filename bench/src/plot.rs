@@ -2,29 +2,33 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::compare::{Outcomes, median};
+use crate::compare::{Group, Outcomes, median, read};
 
 /// A file, its title, and from which group's comparisons it is made, by a part of their titles.
-type Plot = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+type Plot = (&'static str, &'static str, &'static [(Group, &'static str)]);
 
 const PLOTS: [Plot; 2] = [
     (
         "throughput.svg",
         "Receive, handle, acknowledge: messages a second, 200 B",
         &[
-            ("amqp", "classic queue, 200 B: receive"),
-            ("amqp", "quorum queue, 200 B: receive"),
-            ("redis", "file, 200 B: receive"),
+            (Group::Amqp, "classic queue, 200 B: receive"),
+            (Group::Amqp, "quorum queue, 200 B: receive"),
+            (Group::Redis, "file, 200 B: receive"),
         ],
     ),
     (
         "prefetch.svg",
         "A worker with a concurrency of 1, by prefetch: messages a second, 200 B",
-        &[("advice", "classic: prefetch"), ("advice", "quorum: prefetch"), ("advice", "Redis: prefetch")],
+        &[
+            (Group::Advice, "classic: prefetch"),
+            (Group::Advice, "quorum: prefetch"),
+            (Group::Advice, "Redis: prefetch"),
+        ],
     ),
 ];
 
@@ -36,40 +40,20 @@ const STEP: f64 = 23.0;
 /// Told apart by people who see colours differently as well.
 const COLOURS: [&str; 5] = ["#0072b2", "#56b4e9", "#e69f00", "#999999", "#cc79a7"];
 
-/// Where figures are, and where pictures go.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Args {
-    /// The folder with the figures of comparisons
-    #[arg(long)]
-    from: PathBuf,
-    /// The folder for the pictures
-    #[arg(long)]
-    to: PathBuf,
-}
-
-/// Draws the pictures.
+/// Draws those pictures whose figures are in the folder `from`.
 ///
 /// # Errors
-/// If figures are missing.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    fs::create_dir_all(&args.to)?;
+/// If a picture cannot be written.
+pub(crate) fn draw(from: &Path, to: &Path) -> Result<()> {
     for (file, title, parts) in PLOTS {
-        let mut groups = Vec::new();
-        for (group, part) in parts {
-            let outcomes = read(&args.from, group)?;
-            let found = outcomes.into_iter().find(|outcomes| outcomes.title.contains(part));
-            let outcomes = found.with_context(|| format!("there are no figures of {part:?}; compare {group} first"))?;
-            groups.push(outcomes);
-        }
-        fs::write(args.to.join(file), bars(title, &groups)?).with_context(|| format!("cannot write {file}"))?;
+        let found = parts
+            .iter()
+            .map(|(group, part)| read(from, *group).ok()?.into_iter().find(|outcomes| outcomes.title.contains(part)));
+        let Some(groups) = found.collect::<Option<Vec<_>>>() else { continue };
+        fs::create_dir_all(to)?;
+        fs::write(to.join(file), bars(title, &groups)?).with_context(|| format!("cannot write {file}"))?;
     }
     Ok(())
-}
-
-fn read(from: &Path, group: &str) -> Result<Vec<Outcomes>> {
-    let text = fs::read_to_string(from.join(format!("{group}.json")));
-    let text = text.with_context(|| format!("there are no figures of {group}; compare it first"))?;
-    serde_json::from_str(&text).context("cannot read the figures")
 }
 
 /// Bars for the median of each side, below each other, and a line from the least to the greatest.

@@ -13,16 +13,14 @@ pub(crate) struct Args {
     /// Counts instructions and allocations instead, and fails beyond the limits of `bench/limits.json`
     #[arg(long, conflicts_with = "bench")]
     check: bool,
-    /// Draws the pictures of docs/performance.md from the figures in `target/bench`, instead
-    #[arg(long, conflicts_with_all = ["bench", "check"])]
-    plot: bool,
-    /// What to compare (amqp, redis, memory, layers, latency, advice, idle; all unless told), and options such as
-    /// `--rounds 3` or `--only quorum`
+    /// What to compare (amqp, redis, memory, layers, latency, advice, startup, idle; all these unless told; long), and options
+    /// such as `--rounds 3` or `--only quorum`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
 
-/// Builds the benchmarks for speed, and runs them on private brokers. Tables and figures go to `target/bench`.
+/// Builds the benchmarks for speed, and runs them on private brokers. Tables and figures go to `target/bench`, and
+/// into docs/performance.md.
 ///
 /// # Errors
 /// If something fails, or costs more than its limit.
@@ -36,11 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         install::valgrind()?;
         return step("count", bench.arg("check").arg("--counted").arg(program("counted")));
     }
-    if args.plot {
-        bench.arg("plot").arg("--from").arg(target.join("bench")).arg("--to").arg(root()?.join("docs/performance"));
-        return step("plot", &mut bench);
-    }
     install::brokers()?;
     bench.arg("compare").args(&args.bench).arg("--out").arg(target.join("bench"));
+    bench.arg("--document").arg(root()?.join("docs/performance.md"));
     step("compare", &mut bench)
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use swarrot::prelude::*;
 use tokio::time::sleep;
 
-use super::{Options, amqp as raw, worker};
+use super::{Options, amqp as raw_amqp, redis as raw_redis, worker};
 use crate::figures::Figures;
 use crate::meter::Usage;
 
@@ -23,8 +23,18 @@ pub(super) async fn worker(o: &Options) -> Result<Figures> {
 
 /// lapin.
 pub(super) async fn amqp(o: &Options) -> Result<Figures> {
-    let (_connection, _channel, _consumer) = raw::open(o).await?;
+    let (_connection, _channel, _consumer) = raw_amqp::open(o).await?;
     Ok(wait(o.rate).await)
+}
+
+/// redis-rs, in blocking reads.
+pub(super) async fn redis(o: &Options) -> Result<Figures> {
+    let mut connection = raw_redis::connect(o).await?;
+    let stream = raw_redis::stream(o);
+    let reading = tokio::spawn(async move { while raw_redis::read(&mut connection, &stream, 1).await.is_ok() {} });
+    let figures = wait(o.rate).await;
+    reading.abort();
+    Ok(figures)
 }
 
 async fn wait(seconds: u64) -> Figures {

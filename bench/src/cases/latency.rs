@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, ConfirmSelectOptions};
 use redis::AsyncCommands;
-use redis::streams::{StreamReadOptions, StreamReadReply};
 use swarrot::Handler;
 use swarrot::prelude::*;
 use tokio::task::JoinHandle;
@@ -64,20 +63,16 @@ pub(super) async fn redis(o: &Options) -> Result<Figures> {
     let mut connection = raw_redis::connect(o).await?;
     let (stream, total, watched) = (raw_redis::stream(o), o.messages + WARM_UP, Arc::clone(&watch));
     let running: JoinHandle<Result<()>> = tokio::spawn(async move {
-        let options = StreamReadOptions::default().group(raw_redis::GROUP, "bench").count(1000).block(5000);
         let mut left = total;
         while left > 0 {
-            let reply: Option<StreamReadReply> = connection.xread_options(&[&stream], &[">"], &options).await?;
-            let entries: Vec<_> = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect();
+            let entries = raw_redis::read(&mut connection, &stream, 1000).await?;
             ensure!(!entries.is_empty(), "nothing came");
             for entry in &entries {
                 watched.arrived(&entry.get::<Vec<u8>>("body").unwrap_or_default());
             }
             left -= entries.len() as u64;
             let ids: Vec<_> = entries.iter().map(|entry| entry.id.as_str()).collect();
-            let pipe = &mut redis::pipe();
-            pipe.xack(&stream, raw_redis::GROUP, &ids).ignore().xdel(&stream, &ids).ignore();
-            let () = pipe.query_async(&mut connection).await?;
+            raw_redis::end(&mut connection, &stream, &ids).await?;
         }
         Ok(())
     });

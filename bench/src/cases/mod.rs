@@ -8,6 +8,7 @@ mod layers;
 mod memory;
 mod messages;
 mod redis;
+mod startup;
 mod worker;
 
 use std::sync::Arc;
@@ -125,6 +126,10 @@ async fn dispatch(options: Options) -> Result<Figures> {
         "latency-redis" => latency::redis(o).await,
         "idle-worker" => idle::worker(o).await,
         "idle-amqp" => idle::amqp(o).await,
+        "idle-redis" => idle::redis(o).await,
+        "startup-worker" => startup::worker(o).await,
+        "startup-amqp" => startup::amqp(o).await,
+        "startup-redis" => startup::redis(o).await,
         other => bail!("there is no case {other:?}"),
     }
 }

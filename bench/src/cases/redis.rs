@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamReadOptions, StreamReadReply};
+use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands, AsyncConnectionConfig, Client};
 
 use super::Options;
@@ -12,7 +12,7 @@ use super::messages::share;
 use crate::figures::Figures;
 use crate::meter::Meter;
 
-pub(super) const GROUP: &str = "swarrot";
+const GROUP: &str = "swarrot";
 const BATCH: usize = 1000;
 
 /// One message in each read, one id in each ack.
@@ -29,25 +29,35 @@ pub(super) async fn tuned(o: &Options, deleting: bool) -> Result<Figures> {
 async fn consume(o: &Options, batch: usize, deleting: bool) -> Result<Figures> {
     let mut connection = connect(o).await?;
     let stream = stream(o);
-    let options = StreamReadOptions::default().group(GROUP, "bench").count(batch).block(5000);
     let meter = Meter::new(o.messages);
     let mut left = o.messages;
     while left > 0 {
-        let reply: Option<StreamReadReply> = connection.xread_options(&[&stream], &[">"], &options).await?;
-        let entries = reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids);
-        let ids: Vec<String> = entries.map(|entry| entry.id).collect();
+        let ids: Vec<String> = read(&mut connection, &stream, batch).await?.into_iter().map(|entry| entry.id).collect();
         ensure!(!ids.is_empty(), "nothing came, {left} are missing");
         meter.hits(ids.len());
         left -= ids.len() as u64;
         if deleting {
-            let pipe = &mut redis::pipe();
-            pipe.xack(&stream, GROUP, &ids).ignore().xdel(&stream, &ids).ignore();
-            let () = pipe.query_async(&mut connection).await?;
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            end(&mut connection, &stream, &ids).await?;
         } else {
             let _: usize = connection.xack(&stream, GROUP, &ids).await?;
         }
     }
     Ok(meter.figures())
+}
+
+/// Reads as many as there are, up to `batch`; waits up to 5 s for the first.
+pub(super) async fn read(connection: &mut MultiplexedConnection, stream: &str, batch: usize) -> Result<Vec<StreamId>> {
+    let options = StreamReadOptions::default().group(GROUP, "bench").count(batch).block(5000);
+    let reply: Option<StreamReadReply> = connection.xread_options(&[stream], &[">"], &options).await?;
+    Ok(reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids).collect())
+}
+
+/// Acknowledges, and deletes.
+pub(super) async fn end(connection: &mut MultiplexedConnection, stream: &str, ids: &[&str]) -> Result<()> {
+    let pipe = &mut redis::pipe();
+    pipe.xack(stream, GROUP, ids).ignore().xdel(stream, ids).ignore();
+    Ok(pipe.query_async(connection).await?)
 }
 
 /// One message in each command, many commands at once.

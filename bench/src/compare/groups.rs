@@ -22,14 +22,18 @@ pub(crate) enum Group {
     Latency,
     /// What prefetch, concurrency, batches and the runtime's flavour bring
     Advice,
+    /// From the start of a process to its first message
+    Startup,
     /// What waiting costs
     Idle,
+    /// A million messages through one worker, and two million in a queue: takes a quarter of an hour
+    Long,
 }
 
 impl Group {
-    /// All of them.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Amqp, Self::Redis, Self::Memory, Self::Layers, Self::Latency, Self::Advice, Self::Idle];
+    /// All but the long one.
+    pub(crate) const USUAL: [Self; 8] =
+        [Self::Amqp, Self::Redis, Self::Memory, Self::Layers, Self::Latency, Self::Advice, Self::Startup, Self::Idle];
 
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
@@ -43,7 +47,9 @@ impl Group {
             Self::Layers => vec![layers()],
             Self::Latency => latency(),
             Self::Advice => advice(),
+            Self::Startup => startup(),
             Self::Idle => idle(),
+            Self::Long => long(),
         }
     }
 }
@@ -51,42 +57,32 @@ impl Group {
 const CLASSIC: Place = Place::RabbitMq(QueueKind::Classic);
 const QUORUM: Place = Place::RabbitMq(QueueKind::Quorum);
 
+/// Bodies, and by which part their number is less.
+const SIZES: [(&str, usize, u64); 2] = [("200 B", 200, 1), ("1 KiB", 1024, 2)];
+
 fn amqp() -> Vec<Comparison> {
     let mut all = Vec::new();
     for (kind, place) in [("classic", CLASSIC), ("quorum", QUORUM)] {
-        for (size, bytes) in [("200 B", 200), ("1 KiB", 1024)] {
-            let worker = Side::new("worker", "worker");
-            all.push(Comparison {
-                title: format!("RabbitMQ, {kind} queue, {size}: receive, handle, ack"),
-                shape: Shape::Throughput,
-                place,
-                filled: true,
-                messages: 40_000,
-                size: bytes,
-                sides: vec![
-                    worker.clone(),
-                    Side::new("worker, Retry and Timeout", "worker-layers"),
-                    Side::new("plain loop", "amqp-plain").with("--prefetch 100").reference().slow(4),
-                    Side::new("tuned loop", "amqp-tuned").reference(),
-                ],
-            });
+        for (size, bytes, part) in SIZES {
+            let sides = vec![
+                Side::new("worker", "worker"),
+                Side::new("worker, Retry and Timeout", "worker-layers"),
+                Side::new("plain loop", "amqp-plain").with("--prefetch 100").reference().slow(4),
+                Side::new("tuned loop", "amqp-tuned").reference(),
+            ];
+            let title = format!("RabbitMQ, {kind} queue, {size}: receive, handle, ack");
+            all.push(Comparison::new(title, Shape::Throughput, place, 24_000 / part, sides).size(bytes).filled());
         }
     }
     for (kind, place) in [("classic", CLASSIC), ("quorum", QUORUM)] {
-        for (size, bytes) in [("200 B", 200), ("1 KiB", 1024)] {
-            all.push(Comparison {
-                title: format!("RabbitMQ, {kind} queue, {size}: publish, confirmed, 256 at once"),
-                shape: Shape::Throughput,
-                place,
-                filled: false,
-                messages: 20_000,
-                size: bytes,
-                sides: vec![
-                    Side::new("256 calls at once", "publish-each").with("--concurrency 256"),
-                    Side::new("one call with 256", "publish-batch").with("--concurrency 256"),
-                    Side::new("lapin", "amqp-publish").with("--concurrency 256").reference(),
-                ],
-            });
+        for (size, bytes, part) in SIZES {
+            let sides = vec![
+                Side::new("256 calls at once", "publish-each").with("--concurrency 256"),
+                Side::new("one call with 256", "publish-batch").with("--concurrency 256"),
+                Side::new("lapin, 256 at once", "amqp-publish").with("--concurrency 256").reference(),
+            ];
+            let title = format!("RabbitMQ, {kind} queue, {size}: publish, confirmed");
+            all.push(Comparison::new(title, Shape::Throughput, place, 16_000 / part, sides).size(bytes));
         }
     }
     all
@@ -94,52 +90,37 @@ fn amqp() -> Vec<Comparison> {
 
 fn redis() -> Vec<Comparison> {
     let mut all = Vec::new();
-    for (kind, place) in [("append-only file", Place::Redis), ("nothing written", Place::VolatileRedis)] {
-        for (size, bytes) in [("200 B", 200), ("1 KiB", 1024)] {
-            all.push(Comparison {
-                title: format!("Redis, {kind}, {size}: receive, handle, ack"),
-                shape: Shape::Throughput,
-                place,
-                filled: true,
-                messages: 60_000,
-                size: bytes,
-                sides: vec![
-                    Side::new("worker", "worker"),
-                    Side::new("loop, one by one", "redis-each").reference().slow(12),
-                    Side::new("tuned loop, keeps all", "redis-tuned").reference(),
-                    Side::new("tuned loop, deletes", "redis-deleting").reference(),
-                ],
-            });
-            all.push(Comparison {
-                title: format!("Redis, {kind}, {size}: publish"),
-                shape: Shape::Throughput,
-                place,
-                filled: false,
-                messages: 60_000,
-                size: bytes,
-                sides: vec![
-                    Side::new("100 calls at once", "publish-each").with("--concurrency 100"),
-                    Side::new("one call with 100", "publish-batch").with("--concurrency 100"),
-                    Side::new("one call with 1000", "publish-batch").with("--concurrency 1000"),
-                    Side::new("100 XADD at once", "redis-publish-each").with("--concurrency 100").reference(),
-                    Side::new("pipeline of 100", "redis-publish-batch").with("--concurrency 100").reference(),
-                ],
-            });
+    let places = [("append-only file", Place::Redis), ("nothing written", Place::VolatileRedis)];
+    for (kind, place) in places {
+        for (size, bytes, _) in SIZES {
+            let sides = vec![
+                Side::new("worker", "worker").with("--concurrency 1000 --prefetch 2000"),
+                Side::new("loop, one by one", "redis-each").reference().slow(12),
+                Side::new("tuned loop, keeps all", "redis-tuned").reference(),
+                Side::new("tuned loop, deletes", "redis-deleting").reference(),
+            ];
+            let title = format!("Redis, {kind}, {size}: receive, handle, ack");
+            all.push(Comparison::new(title, Shape::Throughput, place, 60_000, sides).size(bytes).filled());
+        }
+    }
+    for (kind, place) in places {
+        for (size, bytes, _) in SIZES {
+            let sides = vec![
+                Side::new("100 calls at once", "publish-each").with("--concurrency 100"),
+                Side::new("one call with 100", "publish-batch").with("--concurrency 100"),
+                Side::new("one call with 1000", "publish-batch").with("--concurrency 1000"),
+                Side::new("100 XADD at once", "redis-publish-each").with("--concurrency 100").reference(),
+                Side::new("pipeline of 100", "redis-publish-batch").with("--concurrency 100").reference(),
+            ];
+            let title = format!("Redis, {kind}, {size}: publish");
+            all.push(Comparison::new(title, Shape::Throughput, place, 60_000, sides).size(bytes));
         }
     }
     all
 }
 
 fn memory() -> Vec<Comparison> {
-    let comparison = |title: &str, messages, sides| Comparison {
-        title: title.to_owned(),
-        shape: Shape::Each,
-        place: Place::Memory,
-        filled: false,
-        messages,
-        size: 200,
-        sides,
-    };
+    let comparison = |title, messages, sides| Comparison::new(title, Shape::Each, Place::Memory, messages, sides);
     vec![
         comparison(
             "memory: receive, handle, ack",
@@ -163,39 +144,32 @@ fn memory() -> Vec<Comparison> {
 }
 
 fn layers() -> Comparison {
-    Comparison {
-        title: "layers around a handler that does nothing".to_owned(),
-        shape: Shape::Each,
-        place: Place::Memory,
-        filled: false,
-        messages: 5_000_000,
-        size: 200,
-        sides: vec![
-            Side::new("none", "layers").with("--parallelism 0").reference(),
-            Side::new("one", "layers").with("--parallelism 1"),
-            Side::new("ten", "layers").with("--parallelism 10"),
-            Side::new("Retry and Timeout", "layers-ours"),
-        ],
-    }
+    let sides = vec![
+        Side::new("none", "layers").with("--parallelism 0").reference(),
+        Side::new("one", "layers").with("--parallelism 1"),
+        Side::new("ten", "layers").with("--parallelism 10"),
+        Side::new("Retry and Timeout", "layers-ours"),
+    ];
+    let title = "layers around a handler that does nothing";
+    Comparison::new(title, Shape::Each, Place::Memory, 5_000_000, sides)
 }
+
+const LATENCY: [(&str, Place, &str, &str); 2] = [
+    ("RabbitMQ", QUORUM, "latency-amqp", "lapin, pushed"),
+    ("Redis", Place::Redis, "latency-redis", "redis-rs, blocking reads"),
+];
 
 fn latency() -> Vec<Comparison> {
     let mut all = Vec::new();
-    for (broker, place, raw) in [("RabbitMQ", QUORUM, "latency-amqp"), ("Redis", Place::Redis, "latency-redis")] {
-        for (rate, messages) in [(50, 300), (1000, 4000)] {
+    for (broker, place, raw, label) in LATENCY {
+        for (rate, messages) in [(50, 150), (1000, 2000)] {
             let options = format!("--rate {rate}");
-            all.push(Comparison {
-                title: format!("{broker}: from publish to handler at {rate} a second"),
-                shape: Shape::Latency,
-                place,
-                filled: false,
-                messages,
-                size: 200,
-                sides: vec![
-                    Side::new("worker", "latency-worker").with(&options),
-                    Side::new("raw client", raw).with(&options).reference(),
-                ],
-            });
+            let sides = vec![
+                Side::new("worker", "latency-worker").with(&options),
+                Side::new(label, raw).with(&options).reference(),
+            ];
+            let title = format!("{broker}: from publish to handler at {rate} a second");
+            all.push(Comparison::new(title, Shape::Latency, place, messages, sides));
         }
     }
     all
@@ -206,25 +180,20 @@ fn advice() -> Vec<Comparison> {
     let mut all = Vec::new();
     let places = [("RabbitMQ, classic", CLASSIC), ("RabbitMQ, quorum", QUORUM), ("Redis", Place::Redis)];
     for (broker, place) in places {
-        let comparison = |what: &str, sides| Comparison {
-            title: format!("{broker}: {what}"),
-            shape: Shape::Throughput,
-            place,
-            filled: true,
-            messages: 20_000,
-            size: 200,
-            sides,
+        let mut compare = |what: &str, sides| {
+            let title = format!("{broker}: {what}");
+            all.push(Comparison::new(title, Shape::Throughput, place, 8_000, sides).filled().rounds(3));
         };
-        all.push(comparison(
+        compare(
             "concurrency, with the prefetch that follows it",
             vec![
                 worker("1", "--concurrency 1 --prefetch 0").slow(4),
-                worker("10", "--concurrency 10 --prefetch 0").slow(2),
+                worker("10", "--concurrency 10 --prefetch 0"),
                 worker("100", "--concurrency 100 --prefetch 0").reference(),
                 worker("1000", "--concurrency 1000 --prefetch 0"),
             ],
-        ));
-        all.push(comparison(
+        );
+        compare(
             "prefetch, with a concurrency of 1",
             vec![
                 worker("2", "--concurrency 1 --prefetch 2").slow(4),
@@ -232,8 +201,8 @@ fn advice() -> Vec<Comparison> {
                 worker("100", "--concurrency 1 --prefetch 100").reference(),
                 worker("1000", "--concurrency 1 --prefetch 1000"),
             ],
-        ));
-        all.push(comparison(
+        );
+        compare(
             "runtime and loops",
             vec![
                 worker("several threads", "").reference(),
@@ -241,25 +210,47 @@ fn advice() -> Vec<Comparison> {
                 worker("run in main", "--in-main"),
                 worker("parallelism 2", "--parallelism 2"),
             ],
-        ));
+        );
     }
     all
 }
 
-fn idle() -> Vec<Comparison> {
-    let comparison = |title: &str, place, sides| Comparison {
-        title: format!("{title}: a worker on an empty queue, for each second"),
-        shape: Shape::Idle,
-        place,
-        filled: false,
-        messages: 1,
-        size: 200,
-        sides,
+fn startup() -> Vec<Comparison> {
+    let comparison = |broker: &str, place, raw, label| {
+        let sides = vec![Side::new("worker", "startup-worker"), Side::new(label, raw).reference()];
+        let title = format!("{broker}: from the start of the process to the first message handled");
+        Comparison::new(title, Shape::Startup, place, 1, sides).filled()
     };
-    let worker = || Side::new("worker", "idle-worker").with("--rate 20");
     vec![
-        comparison("RabbitMQ", QUORUM, vec![worker(), Side::new("lapin", "idle-amqp").with("--rate 20").reference()]),
-        comparison("Redis", Place::Redis, vec![worker()]),
-        comparison("memory", Place::Memory, vec![worker()]),
+        comparison("RabbitMQ", QUORUM, "startup-amqp", "lapin"),
+        comparison("Redis", Place::Redis, "startup-redis", "redis-rs"),
     ]
+}
+
+fn idle() -> Vec<Comparison> {
+    let comparison = |broker: &str, place, raw: Option<(&str, &'static str)>| {
+        let mut sides = vec![Side::new("worker", "idle-worker").with("--rate 30")];
+        sides.extend(raw.map(|(label, case)| Side::new(label, case).with("--rate 30").reference()));
+        let title = format!("{broker}: an empty queue, for each second of half a minute");
+        Comparison::new(title, Shape::Idle, place, 1, sides)
+    };
+    vec![
+        comparison("RabbitMQ", QUORUM, Some(("lapin", "idle-amqp"))),
+        comparison("Redis", Place::Redis, Some(("redis-rs", "idle-redis"))),
+        comparison("memory", Place::Memory, None),
+    ]
+}
+
+fn long() -> Vec<Comparison> {
+    let mut all = Vec::new();
+    for (broker, place) in [("RabbitMQ, classic", CLASSIC), ("Redis", Place::Redis)] {
+        let worker = |label: &str| Side::new(label, "worker");
+        let sides = vec![worker("10,000").slow(100), worker("100,000").slow(10), worker("1,000,000").reference()];
+        let title = format!("{broker}: so many messages through one worker");
+        all.push(Comparison::new(title, Shape::Throughput, place, 1_000_000, sides).filled().rounds(1));
+        let sides = vec![worker("none").reference(), worker("2,000,000").behind(2_000_000)];
+        let title = format!("{broker}: messages standing in the queue behind those that are handled");
+        all.push(Comparison::new(title, Shape::Throughput, place, 40_000, sides).filled().rounds(1));
+    }
+    all
 }

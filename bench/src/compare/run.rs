@@ -4,9 +4,10 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use swarrot::prelude::*;
 use tokio::runtime::Runtime;
@@ -26,7 +27,34 @@ pub(crate) struct Comparison {
     pub(crate) filled: bool,
     pub(crate) messages: u64,
     pub(crate) size: usize,
+    /// How often each side runs, where that is not left to the command line.
+    pub(crate) rounds: Option<usize>,
     pub(crate) sides: Vec<Side>,
+}
+
+impl Comparison {
+    /// Of bodies of 200 B, in a queue that is empty at the beginning.
+    pub(crate) fn new(title: impl Into<String>, shape: Shape, place: Place, messages: u64, sides: Vec<Side>) -> Self {
+        Self { title: title.into(), shape, place, filled: false, messages, size: 200, rounds: None, sides }
+    }
+
+    /// The messages are in the queue at the beginning.
+    pub(crate) fn filled(mut self) -> Self {
+        self.filled = true;
+        self
+    }
+
+    /// Of bodies of so many bytes.
+    pub(crate) fn size(mut self, size: usize) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Runs each side so often.
+    pub(crate) fn rounds(mut self, rounds: usize) -> Self {
+        self.rounds = Some(rounds);
+        self
+    }
 }
 
 /// One of the ways.
@@ -39,11 +67,13 @@ pub(crate) struct Side {
     pub(crate) reference: bool,
     /// A part of the messages, for what is slow.
     part: u64,
+    /// Messages that stand in the queue behind those that are handled.
+    behind: u64,
 }
 
 impl Side {
     pub(crate) fn new(label: &str, case: &'static str) -> Self {
-        Self { label: label.to_owned(), case, args: Vec::new(), reference: false, part: 1 }
+        Self { label: label.to_owned(), case, args: Vec::new(), reference: false, part: 1, behind: 0 }
     }
 
     /// Adds options, separated by blanks.
@@ -55,6 +85,12 @@ impl Side {
     /// Compares the others with it.
     pub(crate) fn reference(mut self) -> Self {
         self.reference = true;
+        self
+    }
+
+    /// Puts so many more messages into the queue, which stay there.
+    pub(crate) fn behind(mut self, behind: u64) -> Self {
+        self.behind = behind;
         self
     }
 
@@ -88,65 +124,110 @@ impl Runner {
         Ok(Self { servers: Servers::default(), runtime, rounds, own: env::current_exe()? })
     }
 
-    /// Runs all sides in each round, each time in another order.
+    /// Runs all sides in each round, each time in another order; where nothing but waiting is compared, all at once.
     ///
     /// # Errors
     /// If a case fails, or leaves a message behind.
     pub(crate) fn run(&mut self, comparison: &Comparison) -> Result<Outcomes> {
         let (url, pid) = self.servers.at(comparison.place)?;
+        let at = At { url: &url, pid, comparison };
         let mut sides: Vec<_> =
             comparison.sides.iter().map(|side| (side.label.clone(), side.reference, Vec::new())).collect();
-        for round in 0..self.rounds {
+        if comparison.shape == Shape::Idle {
+            eprintln!("{}", comparison.title);
+            for ((_, _, rounds), figures) in sides.iter_mut().zip(self.all_at_once(&at)?) {
+                rounds.push(figures);
+            }
+            return Ok(Outcomes { title: comparison.title.clone(), shape: comparison.shape, sides });
+        }
+        let rounds = comparison.rounds.unwrap_or(self.rounds);
+        for round in 0..rounds {
             for turn in 0..sides.len() {
                 let index = (turn + round) % sides.len();
                 let side = &comparison.sides[index];
-                let figures = self.one(comparison, side, &url, pid);
+                let figures = self.one(&at, side);
                 let figures = figures.with_context(|| format!("{}: {}", comparison.title, side.label))?;
                 sides[index].2.push(figures);
             }
-            eprint!("\r{}: round {} of {}   ", comparison.title, round + 1, self.rounds);
+            eprint!("\r{}: round {} of {rounds}   ", comparison.title, round + 1);
         }
         eprintln!();
         Ok(Outcomes { title: comparison.title.clone(), shape: comparison.shape, sides })
     }
 
-    fn one(&self, comparison: &Comparison, side: &Side, url: &str, pid: Option<i32>) -> Result<Figures> {
-        let messages = comparison.messages / side.part;
-        let broker = match comparison.place {
-            Place::Memory => None,
-            place => Some(self.runtime.block_on(prepare(place, url, comparison, messages))?),
-        };
+    /// Runs a side by itself, with a queue made for it.
+    fn one(&self, at: &At<'_>, side: &Side) -> Result<Figures> {
+        let messages = at.comparison.messages / side.part;
+        let broker = self.prepare(at, if at.comparison.filled { messages + side.behind } else { 0 })?;
+        let figures = self.case(at, side, messages)?;
+        if let Some(broker) = broker {
+            self.runtime.block_on(check(&*broker, at.comparison, side))?;
+        }
+        Ok(figures)
+    }
+
+    /// Runs all sides on one empty queue.
+    fn all_at_once(&self, at: &At<'_>) -> Result<Vec<Figures>> {
+        let broker = self.prepare(at, 0)?;
+        let figures = thread::scope(|scope| {
+            let sides = at.comparison.sides.iter();
+            let running: Vec<_> = sides.map(|side| scope.spawn(move || self.case(at, side, 1))).collect();
+            running.into_iter().map(|side| side.join().map_err(|_| anyhow!("a thread panicked"))?).collect()
+        });
+        if let Some(broker) = broker {
+            self.runtime.block_on(async {
+                broker.delete(at.comparison.place.queue()).await?;
+                broker.close().await
+            })?;
+        }
+        figures
+    }
+
+    fn prepare(&self, at: &At<'_>, messages: u64) -> Result<Option<Arc<dyn Broker>>> {
+        match at.comparison.place {
+            Place::Memory => Ok(None),
+            _ => self.runtime.block_on(prepare(at, messages)).map(Some),
+        }
+    }
+
+    /// Runs a side's case in a process of its own.
+    fn case(&self, at: &At<'_>, side: &Side, messages: u64) -> Result<Figures> {
         let mut command = Command::new(&self.own);
-        command.args(["case", side.case, "--url", url, "--queue", comparison.place.queue()]);
-        command.arg("--messages").arg(messages.to_string()).arg("--size").arg(comparison.size.to_string());
+        command.args(["case", side.case, "--url", at.url, "--queue", at.comparison.place.queue()]);
+        command.arg("--messages").arg(messages.to_string()).arg("--size").arg(at.comparison.size.to_string());
         command.args(&side.args).stderr(Stdio::inherit());
-        let before = pid.map_or(0.0, servers::cpu);
+        let before = at.pid.map_or(0.0, servers::cpu);
         let output = command.output().context("cannot run a case")?;
-        let after = pid.map_or(0.0, servers::cpu);
+        let after = at.pid.map_or(0.0, servers::cpu);
         if !output.status.success() {
             bail!("the case failed: {}", output.status);
         }
         let mut figures: Figures = serde_json::from_slice(&output.stdout).context("cannot read what a case printed")?;
         figures.broker = (after - before) / figures.messages as f64;
-        if let Some(broker) = broker {
-            self.runtime.block_on(check(&*broker, comparison, side))?;
-        }
         Ok(figures)
     }
 }
 
+/// Where a comparison happens.
+struct At<'a> {
+    url: &'a str,
+    /// The broker's process.
+    pid: Option<i32>,
+    comparison: &'a Comparison,
+}
+
 /// Makes the queue anew, and fills it.
-async fn prepare(place: Place, url: &str, comparison: &Comparison, messages: u64) -> Result<Arc<dyn Broker>> {
-    let broker = swarrot::connect(url).await?;
-    let name = place.queue();
-    let queue = match place {
+async fn prepare(at: &At<'_>, messages: u64) -> Result<Arc<dyn Broker>> {
+    let broker = swarrot::connect(at.url).await?;
+    let name = at.comparison.place.queue();
+    let queue = match at.comparison.place {
         Place::RabbitMq(kind) => Queue::new(name).kind(kind),
         _ => Queue::new(name),
     };
     broker.delete(name).await?;
     broker.declare(&Topology::new().queue(queue)).await?;
-    if comparison.filled {
-        let options = Options::for_filling(url, name, messages, comparison.size);
+    if messages > 0 {
+        let options = Options::for_filling(at.url, name, messages, at.comparison.size);
         cases::fill(&*broker, &options).await?;
         wait(&*broker, name, messages).await?;
     }
@@ -167,7 +248,8 @@ async fn wait(broker: &dyn Broker, queue: &str, messages: u64) -> Result<()> {
 /// Nothing may be left of what was to be handled.
 async fn check(broker: &dyn Broker, comparison: &Comparison, side: &Side) -> Result<()> {
     let queue = comparison.place.queue();
-    if comparison.filled && !side.leaves() {
+    // With more behind them, a few of those were handled too before the worker had stopped.
+    if comparison.filled && side.behind == 0 && !side.leaves() {
         wait(broker, queue, 0).await?;
         let parked = broker.stats(queue).await?.parked.unwrap_or(0);
         ensure!(parked == 0, "{parked} messages were parked");

@@ -16,6 +16,8 @@ pub(crate) enum Shape {
     Each,
     /// How late messages are.
     Latency,
+    /// How long it takes to begin.
+    Startup,
     /// What waiting costs.
     Idle,
 }
@@ -37,6 +39,7 @@ impl Shape {
             Self::Latency => {
                 &[("p50 ms", |f| f.latency[0], 2), ("p99 ms", |f| f.latency[1], 2), ("p99.9 ms", |f| f.latency[2], 2)]
             }
+            Self::Startup => &[("ms", |f| f.latency[0], 1), ("MiB", |f| f.rss, 0)],
             Self::Idle => &[("cpu µs/s", |f| f.cpu, 0), ("wake-ups/s", |f| f.switches, 1), ("MiB", |f| f.rss, 0)],
         }
     }
