@@ -27,4 +27,8 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 pub use self::broker::AmqpBroker;

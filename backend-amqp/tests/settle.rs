@@ -3,9 +3,11 @@
 mod support;
 
 use std::num::NonZeroU16;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use support::node::node;
 use support::{Bench, ack_all, body, kind, many, next, nothing, secs, settle, take};
+use swarrot_core::topology::Queue;
 use swarrot_core::{
     Broker, ConnectionState, DeadLetter, ErrorKind, Message, MessagePublisherExt, Outcome, Outgoing, ProviderOptions,
     Settlement,
@@ -48,6 +50,30 @@ async fn acknowledgements_of_many_spare_what_is_put_back_between_them() {
         provider.close().await.expect("closed");
         let stats = bench.broker.stats(&bench.queue).await.expect("it exists");
         assert_eq!((stats.ready, stats.parked), (0, Some(20)));
+        bench.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_that_wait_for_others_are_sent_soon() {
+    let node = node().await;
+    for kind in [Queue::classic as fn(Queue) -> Queue, |queue| queue] {
+        let bench = Bench::at("soon", &node.url(), kind).await;
+        bench.fill(2000).await;
+        let provider = bench.provider(400).await;
+        let mut left = 2000;
+        while left > 0 {
+            let some = provider.receive(many(20), secs(30)).await.expect("no error");
+            ack_all(&*provider, &some).await;
+            left -= some.len();
+        }
+        // Nothing is asked of the provider any more.
+        let deadline = Instant::now() + secs(20);
+        let count = format!("{}\t0", bench.queue);
+        while !node.ctl(&["list_queues", "name", "messages"]).await.contains(&count) {
+            assert!(Instant::now() < deadline, "the server waits for acknowledgements");
+        }
+        provider.close().await.expect("closed");
         bench.end().await;
     }
 }

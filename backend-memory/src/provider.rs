@@ -73,7 +73,7 @@ impl MessageProvider for MemoryProvider {
                 }
                 let waiting = waiting.get_or_insert_with(|| Waiting {
                     provider: self,
-                    id: state.next_id(),
+                    id: state.begin_waiting(),
                     notify: Arc::default(),
                 });
                 let due = state.wait(self.id, waiting.id, &waiting.notify);

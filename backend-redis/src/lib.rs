@@ -45,5 +45,9 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 pub use self::broker::RedisBroker;
 pub use self::dedup::RedisDedupStore;

@@ -191,3 +191,48 @@ async fn names_do_not_pile_up() {
     // What is known of a dead worker goes with the next that begins, but never while it holds something.
     run::<i64>(&server, &words("XGROUP CREATECONSUMER swarrot:{q}:stream swarrot dead~1000")).await;
 }
+
+#[tokio::test]
+async fn acknowledgements_end_only_what_nobody_has_taken() {
+    let server = server();
+    let (first, second) = (with_lease(&server, "5s").await, with_lease(&server, "5s").await);
+    declare(&first, Queue::new("q")).await;
+    let (slow, other) = (provider(&first, "q", 10).await, provider(&second, "q", 10).await);
+    let mark = words("HGET swarrot:{q}:queue mark");
+    // Read before there is a mark, and after.
+    send(&first, "q", "one").await.expect("publishes");
+    let early = one(&*slow).await;
+    settle(&*slow, &early, Outcome::Ack).await.expect("acked");
+    let before: String = run(&server, &mark).await;
+    send(&first, "q", "two").await.expect("publishes");
+    send(&first, "q", "three").await.expect("publishes");
+    let held = take(&*slow, 2).await;
+    // The lease of one of them ends: so the server says to whoever asks.
+    let pending: Vec<(String, String, i64, i64)> =
+        run(&server, &words("XPENDING swarrot:{q}:stream swarrot - + 10")).await;
+    let (id, owner, ..) = &pending[0];
+    run::<Vec<String>>(
+        &server,
+        &words(&format!("XCLAIM swarrot:{{q}}:stream swarrot {owner} 0 {id} IDLE 600000 RETRYCOUNT 1 JUSTID")),
+    )
+    .await;
+    run::<i64>(&server, &words("DEL swarrot:{q}:scan")).await;
+    let taken = one(&*other).await;
+    assert_eq!((body(&taken).as_str(), taken.delivery_count()), ("two", Some(2)));
+    assert_ne!(run::<String>(&server, &mark).await, before, "who takes a delivery changes the mark");
+    // One was taken, the other was not.
+    assert_eq!(settle_kind(&*slow, &held[0], Outcome::Ack).await, Some(ErrorKind::Stale));
+    assert_eq!(settle_kind(&*slow, &held[1], Outcome::Ack).await, None);
+    assert_eq!(settle_kind(&*other, &taken, Outcome::Ack).await, None);
+    assert_eq!(run::<i64>(&server, &words("XLEN swarrot:{q}:stream")).await, 0);
+    // Without a mark, and with one that nobody has heard of yet.
+    slow.close().await.expect("closed");
+    for change in ["HDEL swarrot:{q}:queue mark", "HSET swarrot:{q}:queue mark another"] {
+        send(&first, "q", "more").await.expect("publishes");
+        let more = one(&*other).await;
+        run::<i64>(&server, &words(change)).await;
+        assert_eq!(settle_kind(&*other, &more, Outcome::Ack).await, None, "{change}");
+        assert_eq!(settle_kind(&*other, &more, Outcome::Ack).await, Some(ErrorKind::Stale), "{change}");
+    }
+    assert_eq!(run::<i64>(&server, &words("XLEN swarrot:{q}:stream")).await, 0);
+}

@@ -18,6 +18,14 @@ pub(crate) fn brokers() -> Result<()> {
     programs(&[RABBITMQ, REDIS])
 }
 
+/// Makes sure that valgrind is there.
+///
+/// # Errors
+/// As [`brokers`].
+pub(crate) fn valgrind() -> Result<()> {
+    programs(&[VALGRIND])
+}
+
 /// Makes sure that RabbitMQ, Redis and Python are there.
 ///
 /// # Errors
@@ -74,6 +82,14 @@ const PYTHON: Program = Program {
     debian: &["python3", "python3-venv"],
     brew: "python",
     is_there: || succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])),
+};
+
+const VALGRIND: Program = Program {
+    name: "valgrind",
+    // Debian keeps what it knows of the C library apart.
+    debian: &["valgrind", "libc6-dbg"],
+    brew: "valgrind",
+    is_there: || succeeds(Command::new("valgrind").arg("--version")),
 };
 
 fn programs(wanted: &[Program]) -> Result<()> {

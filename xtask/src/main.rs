@@ -1,5 +1,6 @@
-//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `fuzz`, `tidy`.
+//! The commands of this repository: `cargo xtask test`, `ci`, `brokers`, `faults`, `fuzz`, `bench`, `tidy`.
 
+mod bench;
 mod brokers;
 mod ci;
 mod faults;
@@ -40,6 +41,8 @@ enum Command {
     Faults(faults::Args),
     /// Feeds strange input to all that decodes what strangers send
     Fuzz(fuzz::Args),
+    /// What a message costs, beside the raw clients
+    Bench(bench::Args),
     /// All that has to pass before a change is merged
     Ci(ci::Args),
     /// Draws the README's pictures anew, from what the command prints
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Brokers(command) => brokers::run(&command),
         Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Pictures => pictures::run(),
         Command::Tidy(args) => tidy::run(&args),

@@ -10,7 +10,9 @@ use futures_util::FutureExt;
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 use swarrot_core::{ConnectionState, DeadLetter, Delivery, Error, ErrorKind, Outcome, Receipt, Result, Settlement};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::acks::PutOff;
 use super::unsettled::Unsettled;
 use crate::connection::closed;
 
@@ -24,6 +26,8 @@ pub(super) struct Core {
     pub(super) ready: Notify,
     /// Wakes the task: somebody wants deliveries.
     pub(super) wanted: Notify,
+    /// Wakes the task: acknowledgements are put off, and to be sent a little later.
+    pub(super) put_off: Notify,
     /// Wakes who waits for copies to end.
     pub(super) copied: Notify,
     /// A delivery had the broker's count: the queue is one that counts.
@@ -40,6 +44,7 @@ struct State {
     epoch: u64,
     channel: Option<lapin::Channel>,
     unsettled: Unsettled,
+    acks: PutOff,
     /// What the next `receive` fails with.
     failure: Option<Error>,
     /// Settle calls whose copies are under way.
@@ -78,12 +83,14 @@ impl Core {
                 epoch: 0,
                 channel: None,
                 unsettled: Unsettled::default(),
+                acks: PutOff::default(),
                 failure: None,
                 copying: 0,
                 prefetch,
             }),
             ready: Notify::new(),
             wanted: Notify::new(),
+            put_off: Notify::new(),
             copied: Notify::new(),
             counts: AtomicBool::new(false),
         }
@@ -151,6 +158,7 @@ impl Core {
         state.epoch += 1;
         state.channel = Some(channel);
         state.unsettled = Unsettled::default();
+        state.acks = PutOff::default();
         state.failure = None;
         state.phase = Phase::Serving;
         state.epoch
@@ -161,6 +169,7 @@ impl Core {
         let mut state = self.lock();
         state.channel = None;
         state.unsettled = Unsettled::default();
+        state.acks = PutOff::default();
         if state.phase == Phase::Serving {
             state.phase = Phase::Connecting;
         }
@@ -169,6 +178,7 @@ impl Core {
     /// Takes in deliveries; false if one is missing between them.
     pub(super) fn push(&self, deliveries: &mut Vec<(u64, Delivery)>) -> bool {
         let mut state = self.lock();
+        state.acks.arrived(Instant::now());
         let complete = deliveries.drain(..).all(|(tag, delivery)| state.unsettled.push(tag, delivery));
         drop(state);
         self.ready.notify_one();
@@ -202,7 +212,10 @@ impl Core {
 
     /// From now on nothing is handed out.
     pub(super) fn stop(&self) {
-        self.lock().stopped = true;
+        let mut state = self.lock();
+        state.stopped = true;
+        state.send_put_off();
+        drop(state);
         self.ready.notify_waiters();
     }
 
@@ -216,6 +229,7 @@ impl Core {
     /// Gives back all that is held. Nothing can be settled after that.
     pub(super) fn release_all(&self) {
         let mut state = self.lock();
+        state.send_put_off();
         let tags = state.unsettled.take_held();
         state.release(&tags);
         state.channel = None;
@@ -252,7 +266,7 @@ impl Core {
             settled.failures = settlements.iter().map(|s| (s.receipt, error.clone())).collect();
             return (epoch, settled);
         }
-        let mut acked = 0;
+        let (mut acked, none_waits) = (false, state.acks.is_empty());
         for Settlement { receipt, outcome } in settlements {
             let tag = if receipt.high() == epoch { receipt.low() } else { 0 };
             let held = match outcome {
@@ -265,7 +279,10 @@ impl Core {
                 }
                 _ => {
                     let held = state.unsettled.ack(tag);
-                    acked += usize::from(held);
+                    if held {
+                        state.acks.add(tag);
+                        acked = true;
+                    }
                     held
                 }
             };
@@ -273,9 +290,12 @@ impl Core {
                 settled.failures.push((*receipt, self.about(stale())));
             }
         }
-        if acked > 0 {
-            let alone = settlements.iter().filter(|s| s.receipt.high() == epoch && !self.needs_copy(&s.outcome));
-            if !state.send_acks(acked, alone.map(|s| s.receipt.low())) {
+        if acked {
+            if !state.stopped && state.acks.may_wait(state.prefetch, Instant::now()) {
+                if none_waits {
+                    self.put_off.notify_one();
+                }
+            } else if !state.send_put_off() {
                 let all = settlements.iter().filter(|s| !s.outcome.needs_copy());
                 settled.failures.extend(all.map(|s| (s.receipt, self.about(stale()))));
             }
@@ -298,6 +318,11 @@ impl Core {
         receipts.iter().filter(|receipt| !holds(receipt)).map(|receipt| (*receipt, error.clone())).collect()
     }
 
+    /// Sends the acknowledgements that were put off. If the channel is gone, their deliveries come again.
+    pub(super) fn send_put_off(&self) {
+        self.lock().send_put_off();
+    }
+
     /// Acknowledges the originals of copies that were taken, and holds the others again. Answers with those that failed.
     pub(super) fn end_copies(&self, epoch: u64, copies: Vec<(Receipt, Result<()>)>) -> Vec<(Receipt, Error)> {
         let mut failures = Vec::new();
@@ -316,8 +341,14 @@ impl Core {
                 Err(error) => failures.push((receipt, error)),
             }
         }
-        if live && !taken.is_empty() && !state.send_acks(taken.len(), taken.iter().map(Receipt::low)) {
-            failures.extend(taken.into_iter().map(|receipt| (receipt, self.about(stale()))));
+        if live && !taken.is_empty() {
+            // With those that were put off, for a frame for the front of the row takes both.
+            for receipt in &taken {
+                state.acks.add(receipt.low());
+            }
+            if !state.send_put_off() {
+                failures.extend(taken.into_iter().map(|receipt| (receipt, self.about(stale()))));
+            }
         }
         self.hand_on(&state);
         drop(state);
@@ -369,21 +400,10 @@ impl State {
         usize::from(self.prefetch).saturating_sub(self.unsettled.outstanding()).min(self.unsettled.buffered())
     }
 
-    /// Acknowledges what is marked, `count` in number: the front of the row by one frame, the others one by one.
-    fn send_acks(&mut self, mut count: usize, tags: impl Iterator<Item = u64>) -> bool {
-        let mut sent = true;
-        if let Some((tag, run)) = self.unsettled.acked_run() {
-            count = count.saturating_sub(run);
-            sent &= self.ack(tag, run > 1);
-        }
-        if count > 0 {
-            for tag in tags {
-                if self.unsettled.acked_alone(tag) {
-                    sent &= self.ack(tag, false);
-                }
-            }
-        }
-        sent
+    /// Acknowledges all that was put off.
+    fn send_put_off(&mut self) -> bool {
+        let frames = self.acks.frames(&mut self.unsettled);
+        frames.into_iter().fold(true, |sent, (tag, multiple)| self.ack(tag, multiple) && sent)
     }
 
     fn ack(&self, tag: u64, multiple: bool) -> bool {

@@ -1,5 +1,6 @@
 //! Where deliveries come from.
 
+mod acks;
 mod core;
 mod serving;
 mod session;

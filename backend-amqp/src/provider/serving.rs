@@ -135,6 +135,8 @@ impl Wiring {
 
     /// Ends delivery, and takes in what was still under way.
     async fn cancel(&self, serving: &mut Serving) -> Result<()> {
+        // The task does not look after them meanwhile.
+        self.core.send_put_off();
         let channel = serving.channel.lapin.clone();
         let name = serving.consumer.tag();
         within(CLOSE_TIMEOUT, "stop", channel.basic_cancel(name, BasicCancelOptions::default())).await?;

@@ -1,14 +1,16 @@
 //! The task that owns a provider's channel: it connects when deliveries are wanted, takes them in, and starts anew after
 //! whatever goes wrong.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use swarrot_core::topology::QueueKind;
 use swarrot_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::acks;
 use super::serving::{Serving, Wiring};
 use crate::connection::{Backoff, LIVED};
 
@@ -127,7 +129,7 @@ impl Session {
         let until = Instant::now() + pause;
         loop {
             tokio::select! {
-                () = tokio::time::sleep_until(until) => return true,
+                () = sleep_until(until) => return true,
                 command = self.commands.recv() => if !self.unconnected(command).await { return false },
             }
         }
@@ -148,15 +150,26 @@ impl Session {
     async fn serve(&mut self, mut serving: Serving) -> End {
         // Classic queues always say when they go.
         let may_fall_silent = self.wiring.kind != Some(QueueKind::Classic);
+        let mut silence = pin!(sleep_until(serving.heard + serving.silence));
+        let mut acks = pin!(sleep(acks::WAIT));
+        let mut acks_wait = false;
         loop {
             if let Err(error) = self.follow_demand(&mut serving).await {
                 return End::over(error);
             }
+            // What is heard puts the end of the silence off, and the timer is set anew only when it rings; but after a long
+            // silence the next one is short.
             let silent_at = serving.heard + serving.silence;
+            if silent_at < silence.deadline() {
+                silence.as_mut().reset(silent_at);
+            }
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
-                    None => return End::Over,
+                    None => {
+                        self.wiring.core.send_put_off();
+                        return End::Over;
+                    }
                     Some(Command::Prefetch(answer)) => {
                         let changed = self.wiring.change_prefetch(&mut serving).await;
                         let _ = answer.send(changed.clone().map_err(|error| self.wiring.temporary(error)));
@@ -184,15 +197,28 @@ impl Session {
                     }
                 },
                 () = self.wiring.core.wanted.notified(), if !serving.listening => {}
+                () = &mut acks, if acks_wait => {
+                    self.wiring.core.send_put_off();
+                    acks_wait = false;
+                }
+                () = self.wiring.core.put_off.notified(), if !acks_wait => {
+                    acks.as_mut().reset(Instant::now() + acks::WAIT);
+                    acks_wait = true;
+                }
                 next = serving.consumer.next(), if serving.listening => {
                     if let Err(end) = self.wiring.take_in(&mut serving, next) {
                         return end;
                     }
                 }
-                () = tokio::time::sleep_until(silent_at), if may_fall_silent && serving.listening => {
+                () = &mut silence, if may_fall_silent && serving.listening => {
+                    if silent_at > Instant::now() {
+                        silence.as_mut().reset(silent_at);
+                        continue;
+                    }
                     if let Err(error) = self.wiring.listen_again(&mut serving).await {
                         return End::over(error);
                     }
+                    silence.as_mut().reset(serving.heard + serving.silence);
                 }
             }
         }

@@ -19,9 +19,9 @@ mod routing;
 mod settle;
 mod waiters;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use swarrot_core::Result;
 use tokio::sync::Notify;
 
@@ -39,10 +39,12 @@ use crate::error;
 #[derive(Debug)]
 pub(crate) struct State {
     profile: Profile,
-    queues: HashMap<Arc<str>, Queue>,
-    exchanges: HashMap<String, Exchange>,
+    queues: FxHashMap<Arc<str>, Queue>,
+    exchanges: FxHashMap<String, Exchange>,
     /// Providers that are not closed.
-    members: HashMap<u64, Member>,
+    members: FxHashMap<u64, Member>,
+    /// Calls of `receive` that wait, on whichever queue.
+    waiting: usize,
     /// The last number given to a message, place, delivery, handle, provider or waiter; each number is given once.
     last_id: u64,
     counts: Counts,
@@ -56,9 +58,10 @@ impl State {
     pub(crate) fn new(options: Builder, idle: Arc<Notify>) -> Self {
         Self {
             profile: options.profile,
-            queues: HashMap::new(),
-            exchanges: HashMap::new(),
-            members: HashMap::new(),
+            queues: FxHashMap::default(),
+            exchanges: FxHashMap::default(),
+            members: FxHashMap::default(),
+            waiting: 0,
             last_id: 0,
             counts: Counts::default(),
             recording: Recording::last(options.record),

@@ -1,8 +1,9 @@
 //! One queue with its messages.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use swarrot_core::message::names;
 use swarrot_core::{Message, topology};
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ pub(super) struct Queue {
     /// Held back, by when they are due and their number.
     pub(super) delayed: BTreeMap<(Instant, u64), Entry>,
     /// Delivered, by the delivery's tag.
-    pub(super) unsettled: HashMap<u64, Unsettled>,
+    pub(super) unsettled: FxHashMap<u64, Unsettled>,
     /// When the leases of the unsettled ones end, with their tags.
     pub(super) leases: BTreeSet<(Instant, u64)>,
     /// To be parked as soon as the dead-letter queue exists and has room. They are kept, not lost.
@@ -62,7 +63,7 @@ impl Queue {
             spec,
             ready: Ready::default(),
             delayed: BTreeMap::new(),
-            unsettled: HashMap::new(),
+            unsettled: FxHashMap::default(),
             leases: BTreeSet::new(),
             unparked: VecDeque::new(),
             waiters: Waiters::default(),

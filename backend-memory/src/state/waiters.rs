@@ -40,6 +40,10 @@ impl Waiters {
 
 impl State {
     pub(super) fn wake(&mut self, queue: &str) {
+        // Nearly always while there is work.
+        if self.waiting == 0 {
+            return;
+        }
         self.wake_for_ready(queue);
         self.rearm(queue);
     }
@@ -82,6 +86,12 @@ impl State {
         }
     }
 
+    /// A number for a call that is about to [`wait`](Self::wait), and then has to [`stop_waiting`](Self::stop_waiting).
+    pub(crate) fn begin_waiting(&mut self) -> u64 {
+        self.waiting += 1;
+        self.next_id()
+    }
+
     /// Notes that a call waits, or waits on after it looked in vain, and answers for when it should set a timer.
     pub(crate) fn wait(&mut self, provider: u64, id: u64, notify: &Arc<Notify>) -> Option<Instant> {
         let name = Arc::clone(&self.members.get(&provider)?.queue);
@@ -102,6 +112,7 @@ impl State {
 
     /// Notes that a call does not wait any more. What it was told goes to the next one: a message, and the timer.
     pub(crate) fn stop_waiting(&mut self, queue: &str, id: u64) {
+        self.waiting -= 1;
         let Some(waiters) = self.queues.get_mut(queue).map(|q| &mut q.waiters) else { return };
         let Some(place) = waiters.list.iter().position(|w| w.id == id) else { return };
         waiters.list.remove(place);

@@ -1,9 +1,10 @@
 //! What a provider holds: deliveries that are not settled, those among them that wait to be handed out first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use swarrot_core::{Delivery, Receipt};
 use tokio::time::Instant;
 
@@ -16,8 +17,8 @@ pub(super) struct Held {
     provider: u64,
     /// The other half: each delivery has a tag of its own, so that an earlier delivery of the same entry has another.
     last_tag: u64,
-    rows: HashMap<u64, Row>,
-    by_entry: HashMap<EntryId, u64>,
+    rows: FxHashMap<u64, Row>,
+    by_entry: FxHashMap<EntryId, u64>,
     /// Tags of those not handed out yet.
     buffer: VecDeque<u64>,
     /// How long the server leaves an entry to its provider.
@@ -37,11 +38,24 @@ pub(super) struct Row {
     renew_at: Instant,
     /// A settlement was sent and never answered: it may have been settled.
     pub(super) unanswered: bool,
+    /// Something else than its acknowledgement was begun, and may have been done.
+    pub(super) touched: bool,
+    /// The number of the queue's mark when it was read, or of an earlier one.
+    pub(super) marked: u64,
 }
 
 impl Row {
-    pub(super) fn new(id: EntryId, count: u32, delivery: Delivery, hold: Duration, at: Instant) -> Self {
-        Self { id, count, delivery, until: at + hold, renew_at: at + hold / 4, unanswered: false }
+    pub(super) fn new(id: EntryId, count: u32, delivery: Delivery, hold: Duration, at: Instant, marked: u64) -> Self {
+        Self {
+            id,
+            count,
+            delivery,
+            until: at + hold,
+            renew_at: at + hold / 4,
+            unanswered: false,
+            touched: false,
+            marked,
+        }
     }
 }
 
@@ -50,15 +64,16 @@ impl Held {
         Self {
             provider: fastrand::u64(..),
             last_tag: 0,
-            rows: HashMap::new(),
-            by_entry: HashMap::new(),
+            rows: FxHashMap::default(),
+            by_entry: FxHashMap::default(),
             buffer: VecDeque::new(),
             hold,
         }
     }
 
-    /// Adds an entry that the server gave to this provider at `at` or later. An earlier delivery of it is void.
-    pub(super) fn add(&mut self, queue: &Arc<str>, entry: Entry, again: bool, at: Instant) {
+    /// Adds an entry that the server gave to this provider at `at` or later. An earlier delivery of it is void. `marked`: see
+    /// [`Row::marked`].
+    pub(super) fn add(&mut self, queue: &Arc<str>, entry: Entry, again: bool, at: Instant, marked: u64) {
         if let Some(earlier) = self.by_entry.get(&entry.id) {
             self.remove(*earlier);
         }
@@ -66,7 +81,7 @@ impl Held {
         let tag = self.last_tag;
         let (id, count) = (entry.id, entry.count);
         let delivery = entry.into_delivery(queue, Receipt::new(tag, self.provider), again);
-        self.rows.insert(tag, Row::new(id, count, delivery, self.hold, at));
+        self.rows.insert(tag, Row::new(id, count, delivery, self.hold, at, marked));
         self.by_entry.insert(id, tag);
         self.buffer.push_back(tag);
     }

@@ -5,6 +5,7 @@
 
 mod demand;
 mod held;
+mod mark;
 mod reader;
 mod session;
 mod settle;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use self::demand::{Asking, Demand};
 use self::held::Held;
+use self::mark::Mark;
 use crate::broker::Core;
 use crate::error::{self, Named as _};
 use crate::scripts;
@@ -62,6 +64,7 @@ struct State {
     held: Held,
     demand: Demand,
     phase: Phase,
+    mark: Mark,
     connection: ConnectionState,
     /// What went wrong, for the next `receive`.
     error: Option<Error>,
@@ -94,6 +97,7 @@ impl RedisProvider {
             held: Held::new(hold),
             demand: Demand::new(core.config.lease),
             phase: Phase::Open,
+            mark: Mark::default(),
             connection: ConnectionState::Connected,
             error: None,
             limit: None,

@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
             read.arg("BLOCK").arg(crate::publisher::millis(wait.min(MAX_BLOCK)).max(1));
         }
         read.arg("STREAMS").arg(&keys.stream).arg(&keys.wake).arg(">").arg(">");
-        let asked = Instant::now();
+        let (asked, marked) = (Instant::now(), self.shared.marked());
         let mut connection = self.connection.clone();
         let answer = self.while_reading(read.query_async::<Reply>(&mut connection)).await?;
         let Some(answer) = answer else { return Ok(()) };
@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
                 .into_iter()
                 .map(|(id, fields)| Some(Entry::new(id.parse().ok()?, 1, fields_of(fields)?)))
                 .collect();
-            self.shared.arrived(entries.ok_or_else(error::strange_reply)?, false, since);
+            self.shared.arrived(entries.ok_or_else(error::strange_reply)?, false, since, marked);
         }
         Ok(())
     }
@@ -247,15 +247,21 @@ impl Shared {
         (room > 0 && state.phase == Phase::Open).then_some((room, demand))
     }
 
-    /// Takes in what the server gave to this provider at `at` or later.
-    pub(super) fn arrived(&self, entries: Vec<Entry>, again: bool, at: Instant) {
+    /// The number of the queue's mark, to be asked for before entries are.
+    pub(super) fn marked(&self) -> u64 {
+        self.lock().mark.number()
+    }
+
+    /// Takes in what the server gave to this provider at `at` or later, when the mark was the one with this number or a later
+    /// one.
+    pub(super) fn arrived(&self, entries: Vec<Entry>, again: bool, at: Instant, marked: u64) {
         if entries.is_empty() {
             return;
         }
         {
             let mut state = self.lock();
             for entry in entries {
-                state.held.add(&self.queue, entry, again, at);
+                state.held.add(&self.queue, entry, again, at, marked);
             }
         }
         self.arrived.notify_waiters();

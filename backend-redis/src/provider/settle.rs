@@ -49,7 +49,7 @@ impl Shared {
         let mut failures = Vec::new();
         let (mut acks, mut requeues, mut releases, mut copies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         {
-            let state = self.lock();
+            let mut state = self.lock();
             if state.phase == Phase::Closed {
                 return settlements.iter().map(|s| (s.receipt, named(error::closed("provider")))).collect();
             }
@@ -81,17 +81,26 @@ impl Shared {
                     }
                 }
             }
+            let moved = copies.iter().map(|(held, _)| held);
+            for (_, tag, _) in requeues.iter().chain(&releases).chain(moved) {
+                // Noted before it is sent: this call may be dropped.
+                if let Some(row) = state.held.get_mut(*tag) {
+                    row.touched = true;
+                }
+            }
         }
-        let quick = [(&*scripts::ACK, acks), (&*scripts::REQUEUE, requeues), (&*scripts::RELEASE, releases)];
+        let quick = [(&*scripts::REQUEUE, requeues), (&*scripts::RELEASE, releases)];
         let quick = quick.into_iter().filter(|(_, held)| !held.is_empty());
         let quick = join_all(quick.map(|(script, held)| self.all_at_once(script, held)));
+        let quick = async { tokio::join!(self.ack(acks), quick) };
         let slow = stream::iter(copies)
             .map(|((receipt, tag, row), copy)| async move {
                 let error = self.one_copy(tag, &row, copy).await.err();
                 error.map(|error| (receipt, error))
             })
             .buffer_unordered(COPIES);
-        let (quick, slow) = tokio::join!(quick, slow.collect::<Vec<_>>());
+        let ((acks, quick), slow) = tokio::join!(quick, slow.collect::<Vec<_>>());
+        failures.extend(acks);
         failures.extend(quick.into_iter().flatten());
         failures.extend(slow.into_iter().flatten());
         self.changed.notify_one();
@@ -158,6 +167,76 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Settles for good: in the cheap way what nobody can have taken, in the other what is left.
+    async fn ack(&self, held: Vec<(Receipt, u64, Row)>) -> Vec<(Receipt, Error)> {
+        let mut failures = Vec::new();
+        for chunk in chunks(held) {
+            let mark = self.common_mark(&chunk);
+            let rest = match mark {
+                Some(mark) => self.ack_own(&mark, chunk, &mut failures).await,
+                None => chunk,
+            };
+            if !rest.is_empty() {
+                failures.extend(self.all_at_once(&scripts::ACK, rest).await);
+            }
+        }
+        failures
+    }
+
+    /// The queue's mark, if it was there before all of these were read, none has an uncertain past, and none is there twice.
+    fn common_mark(&self, chunk: &[(Receipt, u64, Row)]) -> Option<String> {
+        let state = self.lock();
+        let mark = state.mark.since(chunk.first()?.2.marked)?;
+        let alike = chunk.iter().all(|(.., row)| row.marked == state.mark.number() && !row.unanswered && !row.touched);
+        let different = chunk.windows(2).all(|two| two[0].1 != two[1].1);
+        (alike && different).then(|| mark.to_owned())
+    }
+
+    /// Settles for good what nobody has taken since this mark; answers with what has to be settled in another way.
+    async fn ack_own(
+        &self,
+        mark: &str,
+        chunk: Vec<(Receipt, u64, Row)>,
+        failures: &mut Vec<(Receipt, Error)>,
+    ) -> Vec<(Receipt, u64, Row)> {
+        let mut script = scripts::ACK_OWN.prepare_invoke();
+        script.key(&self.keys.stream).key(&self.keys.queue).arg(mark);
+        for (.., row) in &chunk {
+            script.arg(row.id.to_string());
+        }
+        // Not repeated: once it is uncertain what became of it, each is looked at.
+        let answer = match self.core.settle.script::<String>(&script).await {
+            Ok(answer) => match (answer.as_str(), answer.strip_prefix('=')) {
+                (".", _) => Ok((Verdict::Done, false)),
+                ("", _) => Ok((Verdict::Gone, false)),
+                (_, Some(present)) => {
+                    self.lock().mark.set(present);
+                    return chunk;
+                }
+                _ => Err(CallError::NotDone(error::strange_reply())),
+            },
+            Err(CallError::Unanswered(_)) => {
+                let mut state = self.lock();
+                for (_, tag, _) in &chunk {
+                    if let Some(row) = state.held.get_mut(*tag) {
+                        row.unanswered = true;
+                    }
+                }
+                drop(state);
+                let mut chunk = chunk;
+                for (.., row) in &mut chunk {
+                    row.unanswered = true;
+                }
+                return chunk;
+            }
+            Err(error) => Err(error),
+        };
+        for (receipt, tag, row) in chunk {
+            failures.extend(self.conclude(tag, &row, answer.clone()).err().map(|error| (receipt, error)));
+        }
+        Vec::new()
     }
 
     /// Settles with a script that takes many.
@@ -263,7 +342,9 @@ impl Shared {
 fn chunks(mut held: Vec<(Receipt, u64, Row)>) -> Vec<Vec<(Receipt, u64, Row)>> {
     held.sort_unstable_by_key(|(_, _, row)| row.id);
     // A receipt that is in one call twice is settled once, and stale the second time.
-    held.chunks(CHUNK).map(<[_]>::to_vec).collect()
+    let mut rest = held.into_iter();
+    std::iter::from_fn(|| Some(rest.by_ref().take(CHUNK).collect::<Vec<_>>()).filter(|chunk| !chunk.is_empty()))
+        .collect()
 }
 
 fn parse(answer: &str, count: usize) -> Result<Vec<Verdict>, CallError> {

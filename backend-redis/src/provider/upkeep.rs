@@ -25,7 +25,7 @@ impl Session<'_> {
     /// Makes ready what is due, takes what others gave back, and looks for lost leases when it is time.
     pub(super) async fn tend(&mut self, room: usize) -> Result<()> {
         let script = tend_script(self.shared, room.min(MAX_TAKE), &self.wakes);
-        let asked = Instant::now();
+        let (asked, marked) = (Instant::now(), self.shared.marked());
         let answer: Vec<Reply> = self.script(&script).await?;
         self.wakes.clear();
         if answer.is_empty() {
@@ -34,7 +34,7 @@ impl Session<'_> {
             self.tend_at = Instant::now();
             return self.shared.core.restore(&self.shared.queue).await;
         }
-        let Ok([Reply::Int(due), Reply::Int(scan), parks, limit, taken]) = <[Reply; 5]>::try_from(answer) else {
+        let Ok([Reply::Int(due), Reply::Int(scan), parks, limit, taken, mark]) = <[Reply; 6]>::try_from(answer) else {
             return Err(error::strange_reply());
         };
         self.due_at = at(due);
@@ -42,9 +42,10 @@ impl Session<'_> {
             let mut state = self.shared.lock();
             state.parks = text(&parks) == Some("park");
             state.limit = text(&limit).and_then(|limit| limit.parse().ok());
+            state.mark.set(text(&mark).unwrap_or_default());
         }
         let taken = parse_entries(taken).ok_or_else(error::strange_reply)?;
-        self.shared.arrived(taken, true, asked);
+        self.shared.arrived(taken, true, asked, marked);
         let scan = match u64::try_from(scan).map(Duration::from_millis) {
             // Somebody whose leases are longer cannot say when these end.
             Ok(scan) if !scan.is_zero() && scan <= self.shared.core.config.hold => scan,
@@ -74,12 +75,12 @@ impl Session<'_> {
         loop {
             let room = self.shared.room_now().map_or(0, |(room, _)| room).min(MAX_TAKE);
             let mut script = scripts::SCAN.prepare_invoke();
-            script.key(&keys.stream).key(&keys.scan);
+            script.key(&keys.stream).key(&keys.scan).key(&keys.queue);
             script.arg(&self.shared.me).arg(&hold).arg(room).arg(PAGE).arg(&from).arg(&soonest);
-            let asked = Instant::now();
+            let (asked, marked) = (Instant::now(), self.shared.marked());
             let (next, left, taken): (String, i64, Reply) = self.script(&script).await?;
             let taken = parse_entries(taken).ok_or_else(error::strange_reply)?;
-            self.deliver_lost(taken, asked).await;
+            self.deliver_lost(taken, asked, marked).await;
             if next.is_empty() {
                 return Ok(Duration::from_millis(u64::try_from(left).unwrap_or(1).max(1)));
             }
@@ -88,11 +89,11 @@ impl Session<'_> {
     }
 
     /// Delivers entries that others lost, but for those that were delivered too often: they go to the dead letters.
-    async fn deliver_lost(&self, taken: Vec<Entry>, asked: Instant) {
+    async fn deliver_lost(&self, taken: Vec<Entry>, asked: Instant, marked: u64) {
         // It may come back as often as the limit says: with the first delivery that is one more.
         let most = self.shared.lock().limit.unwrap_or(u32::MAX).saturating_add(1);
         let (over, fine): (Vec<_>, Vec<_>) = taken.into_iter().partition(|entry| entry.deliveries() > most);
-        self.shared.arrived(fine, true, asked);
+        self.shared.arrived(fine, true, asked, marked);
         for entry in over {
             self.shared.park_lost(entry).await;
         }
@@ -117,9 +118,9 @@ impl Session<'_> {
                 for (id, _, _, count) in orphans {
                     script.arg(id).arg(*count);
                 }
-                let asked = Instant::now();
+                let (asked, marked) = (Instant::now(), self.shared.marked());
                 let adopted = parse_entries(self.script(&script).await?).ok_or_else(error::strange_reply)?;
-                self.shared.arrived(adopted, false, asked);
+                self.shared.arrived(adopted, false, asked, marked);
             }
             match mine.last() {
                 Some((id, ..)) if mine.len() == MAX_TAKE => from = format!("({id}"),
@@ -143,6 +144,10 @@ impl Session<'_> {
         if !exists {
             return self.shared.core.restore(&self.shared.queue).await;
         }
+        // All that was delivered goes to others as well.
+        let mut unmark = cmd("HDEL");
+        unmark.arg(&keys.queue).arg("mark");
+        unmark.exec_async(&mut self.connection).await.map_err(error::from_redis)?;
         for stream in [&keys.stream, &keys.wake] {
             let mut create = cmd("XGROUP");
             create.arg("CREATE").arg(stream).arg("swarrot").arg("0").arg("MKSTREAM");
@@ -162,7 +167,7 @@ impl Shared {
         let (id, count, before) = (entry.id, entry.count, entry.deliveries() - 1);
         // A receipt that no delivery has.
         let delivery = entry.into_delivery(&self.queue, Receipt::new(0, 0), true).delivered(true, Some(before));
-        let row = Row::new(id, count, delivery, self.core.config.hold, Instant::now());
+        let row = Row::new(id, count, delivery, self.core.config.hold, Instant::now(), 0);
         if let Err(error) = self.give_up(&row, &too_often(before)).await {
             warn!(queue = &*self.queue, %error, "a message was delivered too often and cannot be parked; it is tried again");
         }

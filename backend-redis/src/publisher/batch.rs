@@ -10,7 +10,7 @@ use redis::ScriptInvocation;
 use swarrot_core::{Backoff, Error, ErrorKind, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::RedisPublisher;
+use super::Shared;
 use super::lanes::Lane;
 use crate::config::Mode;
 use crate::connection::Conn;
@@ -19,11 +19,11 @@ use crate::scripts;
 use crate::topology::{QueueKeys, Routes, publisher_record, tag};
 
 /// Messages in one script at most: some 1 ms of the server's time.
-const MAX_MESSAGES: usize = 256;
+pub(super) const MAX_MESSAGES: usize = 256;
 /// Bytes in one script at most, unless one message alone has more.
 const MAX_BYTES: usize = 1 << 20;
 /// How long the server keeps the record of what a publisher has published; longer than a retry may take.
-const RECORD_KEPT: Duration = Duration::from_secs(600);
+pub(super) const RECORD_KEPT: Duration = Duration::from_secs(600);
 
 /// A message ready to be sent.
 #[derive(Debug)]
@@ -43,11 +43,9 @@ struct Routed<'a> {
     queues: Vec<Arc<str>>,
 }
 
-impl RedisPublisher {
+impl Shared {
     /// Sends messages, and notes what became of each.
-    pub(super) async fn send(&self, messages: Vec<Prepared>, results: &mut [Result<()>]) {
-        let deadline = Instant::now() + self.options.timeout.min(RECORD_KEPT / 2);
-        let mut messages: Vec<&Prepared> = messages.iter().collect();
+    pub(super) async fn send(&self, mut messages: Vec<&Prepared>, results: &mut [Result<()>], deadline: Instant) {
         let mut fresh = false;
         // Again only for those whose routes turned out to be out of date.
         while !messages.is_empty() {
@@ -86,7 +84,7 @@ impl RedisPublisher {
                     sleep(backoff.next_delay()).await;
                 }
                 Ok(answer) => return answer,
-                Err(_) => return Err(Error::new(ErrorKind::Timeout, "the server did not answer in time")),
+                Err(_) => return Err(no_answer()),
             }
         }
     }
@@ -221,7 +219,7 @@ impl RedisPublisher {
                         None => unknown,
                     });
                 }
-                return Err(last.unwrap_or_else(|| Error::new(ErrorKind::Timeout, "the server did not answer in time")));
+                return Err(last.unwrap_or_else(no_answer));
             }
             sleep(pause).await;
         }
@@ -272,6 +270,11 @@ impl RedisPublisher {
         }
         script
     }
+}
+
+/// The time is up, and nothing was sent.
+pub(super) fn no_answer() -> Error {
+    Error::new(ErrorKind::Timeout, "the server did not answer in time")
 }
 
 /// How many messages go into the next batch.

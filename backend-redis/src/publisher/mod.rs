@@ -2,6 +2,7 @@
 
 mod batch;
 mod lanes;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use swarrot_core::{Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, PublisherOptions, Result, async_trait};
 use tokio::sync::RwLock;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::batch::Prepared;
+use self::batch::{MAX_MESSAGES, Prepared, RECORD_KEPT};
 use self::lanes::Lanes;
+use self::turns::Turns;
 use crate::broker::Core;
-use crate::config::MAX_DELAY;
+use crate::config::{MAX_DELAY, Mode};
 use crate::convert::encode;
 use crate::error;
 
@@ -24,13 +27,18 @@ const MAX_ROUTING_KEY: usize = 255;
 /// A publisher to one exchange. Dropping a call of `publish` leaves nothing behind: what was sent is done or not, and is not
 /// sent again.
 #[derive(Debug)]
-pub(crate) struct RedisPublisher {
+pub(crate) struct RedisPublisher(Arc<Shared>);
+
+/// What a publisher and the task that sends for several of its callers share.
+#[derive(Debug)]
+struct Shared {
     core: Arc<Core>,
     exchange: Arc<str>,
     options: PublisherOptions,
     /// By which the server knows its batches.
     id: String,
     lanes: Lanes,
+    turns: Turns,
     /// Whether it is closed. Publishes hold it for reading, so that a close waits for them.
     closed: RwLock<bool>,
 }
@@ -40,16 +48,19 @@ impl RedisPublisher {
         if !exchange.is_empty() {
             core.router.refresh(&core.publish).await?.route(exchange, "")?;
         }
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             core: Arc::clone(core),
             exchange: exchange.into(),
             options,
             id: Uuid::now_v7().simple().to_string(),
             lanes: Lanes::default(),
+            turns: Turns::default(),
             closed: RwLock::new(false),
-        })
+        })))
     }
+}
 
+impl Shared {
     fn named(&self, error: Error) -> Error {
         error.with_operation("publish").with_target(&*self.exchange)
     }
@@ -91,34 +102,41 @@ pub(crate) fn millis(delay: Duration) -> u64 {
 #[async_trait]
 impl MessagePublisher for RedisPublisher {
     fn exchange(&self) -> &str {
-        &self.exchange
+        &self.0.exchange
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.core.capabilities()
+        self.0.core.capabilities()
     }
 
     async fn publish(&self, batch: &[Outgoing]) -> Vec<Result<()>> {
-        let closed = self.closed.read().await;
-        let open = if *closed { Err(error::closed("publisher")) } else { self.core.check_open() };
+        let shared = &self.0;
+        let closed = shared.closed.read().await;
+        let open = if *closed { Err(error::closed("publisher")) } else { shared.core.check_open() };
         if let Err(error) = open {
-            return batch.iter().map(|_| Err(self.named(error.clone()))).collect();
+            return batch.iter().map(|_| Err(shared.named(error.clone()))).collect();
         }
         let mut results: Vec<Result<()>> = batch.iter().map(|_| Ok(())).collect();
         let mut prepared = Vec::with_capacity(batch.len());
         for (position, outgoing) in batch.iter().enumerate() {
-            match self.prepare(position, outgoing) {
+            match shared.prepare(position, outgoing) {
                 Ok(message) => prepared.push(message),
                 Err(error) => results[position] = Err(error),
             }
         }
-        self.send(prepared, &mut results).await;
-        results.into_iter().map(|result| result.map_err(|error| self.named(error))).collect()
+        let deadline = Instant::now() + shared.options.timeout.min(RECORD_KEPT / 2);
+        // What is a batch already gains nothing by waiting; and in a cluster nobody should wait for another's node.
+        if prepared.len() > MAX_MESSAGES / 8 || shared.core.config.mode == Mode::Cluster {
+            shared.send(prepared.iter().collect(), &mut results, deadline).await;
+        } else if !prepared.is_empty() {
+            shared.send_in_turn(prepared, &mut results, deadline).await;
+        }
+        results.into_iter().map(|result| result.map_err(|error| shared.named(error))).collect()
     }
 
     async fn close(&self) -> Result<()> {
         // Waits for the publishes under way, and lets no further one in.
-        *self.closed.write().await = true;
+        *self.0.closed.write().await = true;
         Ok(())
     }
 }

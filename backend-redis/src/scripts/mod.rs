@@ -30,6 +30,7 @@ scripts! {
     SWEEP = "sweep.lua";
     LEAVE = "leave.lua";
     // Settling.
+    ACK_OWN = "ack_own.lua";
     ACK = "fence.lua", "ack.lua";
     REQUEUE = "fence.lua", "requeue.lua";
     RELEASE = "fence.lua", "release.lua";

@@ -23,6 +23,19 @@ local function group_of(stream)
   end
 end
 
+-- Changes the mark of a queue that is there. It is never the same again, so that whoever read something before is told that
+-- it may be in other hands by now. Without memory for another there is none, which tells the same.
+local function new_mark(queue, me)
+  local t = redis.call('TIME')
+  local mark = me .. '@' .. t[1] .. '.' .. t[2]
+  local set = redis.pcall('HSET', queue, 'mark', mark)
+  if type(set) == 'table' then
+    redis.call('HDEL', queue, 'mark')
+    return ''
+  end
+  return mark
+end
+
 -- Of the entries that were delivered: how many there are, and how many of them are free again.
 local function pending(stream)
   local p = redis.pcall('XPENDING', stream, GROUP)

@@ -1,5 +1,5 @@
 -- Looks for entries whose provider let their lease end, a page at a time, and takes them.
--- KEYS: stream, mark of the scan. ARGV: provider, lease of providers that do not say theirs in ms, how many entries it has
+-- KEYS: stream, mark of the scan, declaration. ARGV: provider, lease of providers that do not say theirs in ms, how many entries it has
 -- room for, entries on a page, where to begin ('-' for the first page), ms until the first lease ends, as far as known.
 -- Answers with: where to go on ('' at the end), ms until the next scan is due, entries taken (id, count of deliveries, fields).
 local me, lease, wanted, page, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
@@ -12,7 +12,7 @@ if from == '-' then
   redis.pcall('SET', KEYS[2], me, 'PX', lease)
 end
 local found = redis.call('XPENDING', KEYS[1], GROUP, from, '+', page)
-local taken = {}
+local taken, marked = {}, false
 for _, p in ipairs(found) do
   local id, owner, idle, count = p[1], p[2], p[3], p[4]
   -- A provider says in its name how long its leases are, since others may have other leases.
@@ -22,6 +22,8 @@ for _, p in ipairs(found) do
   elseif left > 0 then
     soonest = math.min(soonest, left)
   elseif wanted > 0 then
+    if not marked and redis.call('HEXISTS', KEYS[3], 'kind') == 1 then new_mark(KEYS[3], me) end
+    marked = true
     local e = redis.call('XCLAIM', KEYS[1], GROUP, me, 0, id, 'RETRYCOUNT', count + 1)[1]
     if e then taken[#taken + 1] = { id, count + 1, e[2] } end
     wanted = wanted - 1

@@ -2,8 +2,9 @@
 -- KEYS: the queue's four, mark of the last scan. ARGV: provider, how many entries it has room for, how many messages to
 -- make ready at most, and how many bytes of them, then ids of wake-ups that it got.
 -- Answers with: ms until something is due (0: now, -1: never), ms until a scan for lost leases is due, the queue's
--- dead-letter mode and delivery limit, entries taken (id, count of deliveries, fields). Nothing if there is no such queue.
-local spec = redis.call('HMGET', KEYS[1], 'kind', 'dead_letter', 'delivery_limit')
+-- dead-letter mode and delivery limit, entries taken (id, count of deliveries, fields), the mark: it changes when deliveries
+-- are taken from a provider, and is empty if there is none. Nothing if there is no such queue.
+local spec = redis.call('HMGET', KEYS[1], 'kind', 'dead_letter', 'delivery_limit', 'mark')
 if not spec[1] then return {} end
 -- A sign of life, which makes the provider known as well: a look at what is pending for it behind an id that no entry has.
 -- The highest id of all would not do: within the server it means new entries.
@@ -44,4 +45,5 @@ end
 for i = 5, #ARGV do redis.call('XACK', KEYS[3], GROUP, ARGV[i]) end
 -- What is left is for another.
 if #taken == wanted and #redis.call('XPENDING', KEYS[2], GROUP, '-', '+', 1, FREE) > 0 then wake(KEYS[3]) end
-return { next_due, math.max(0, redis.call('PTTL', KEYS[5])), spec[2] or '', spec[3] or '', taken }
+local mark = spec[4] or new_mark(KEYS[1], ARGV[1])
+return { next_due, math.max(0, redis.call('PTTL', KEYS[5])), spec[2] or '', spec[3] or '', taken, mark }

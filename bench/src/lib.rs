@@ -1,0 +1,20 @@
+//! What swarrot costs, beside the raw clients.
+//!
+//! A *case* does one thing for a number of messages in a process of its own, which prints what that cost. A *comparison* runs
+//! cases in turn, round after round, so that whatever else the machine does falls on all of them, and prints medians and ratios.
+//! The *guard* counts instructions and allocations, which no neighbour disturbs, and fails beyond the limits in `limits.json`.
+//!
+//! `cargo xtask bench` builds and runs all this.
+
+#![expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
+
+mod cli;
+mod figures;
+mod meter;
+
+mod cases;
+mod compare;
+mod guard;
+mod plot;
+
+pub use self::cli::main;
