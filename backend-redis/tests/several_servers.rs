@@ -98,7 +98,7 @@ async fn nothing_is_confirmed_before_a_replica_has_it() {
     // On a busy machine the time may be up before the server has said how many have it.
     let text = error.to_string();
     assert!(text.contains("fewer than 1 replicas") || text.contains("no answer came"), "{text}");
-    assert!(start.elapsed() > ms(900), "{:?}", start.elapsed());
+    assert!(start.elapsed() > ms(600), "{:?}", start.elapsed());
 
     // Several at once wait together, and end together.
     let batches = (2..10).map(|n| {

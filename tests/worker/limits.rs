@@ -232,3 +232,23 @@ async fn a_last_settlement_that_never_succeeds_does_not_hold_the_worker() {
         assert_eq!(bench.left().await, (2, 0));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_a_deadline_a_last_settlement_waits_for_the_handlers_of_other_loops() {
+    let bench = Bench::new().await;
+    bench.broker.delete("work.dead").await.unwrap();
+    bench.fill(2).await;
+    let worker = bench.worker().await.max_messages(2).parallelism(2).deadline(Duration::ZERO);
+    let begun = Instant::now();
+    let run = worker.run(async |body: String| {
+        if body == "0" {
+            return Err("no");
+        }
+        sleep(60 * SECOND).await;
+        Ok(())
+    });
+    // A loop that only looks would keep the clock of this test from going on.
+    let report = timeout(120 * SECOND, run).await.expect("it ends").unwrap();
+    assert!((60 * SECOND..61 * SECOND).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert_eq!((report.counts.errors, report.counts.acked, report.counts.cancelled), (1, 1, 0), "{report}");
+}

@@ -33,6 +33,8 @@ use crate::settlement::Settlement;
 const IDLE_WAIT: Duration = Duration::from_secs(60);
 /// How long a queue must be empty for a worker that stops then.
 const EMPTY_WAIT: Duration = Duration::from_millis(500);
+/// How long it is not looked again, at least, whether other loops still run handlers.
+const LOOK: Duration = Duration::from_millis(100);
 /// How often the process's memory is looked at, at most.
 const MEMORY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -117,8 +119,9 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             () = async { idling.as_mut().expect("there is one").await }, if idling.is_some() => idling = None,
             Ok(()) = concurrency.changed() => intake.shrink(work.room(slots.running())),
             () = until(settled_by) => {
-                settled_by = None;
-                // Handlers of other loops have all the time they need.
+                // Handlers of other loops have all the time they need. Until they are done it is looked now and then, whatever the
+                // deadline: without one it would be looked all the time.
+                settled_by = Some(later(Instant::now(), work.settings.deadline.max(LOOK)));
                 if work.shared.running() == 0 {
                     warn!(queue = work.shared.provider.queue(), "settlements did not end in time");
                     work.shared.cancel();
