@@ -15,6 +15,8 @@ use super::rules::{Cut, Direction, Rules};
 use crate::brokers::Port;
 
 const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+/// How often it tries to listen, with [`ACCEPT_AGAIN`] in between.
+const TRIES: u32 = 200;
 
 /// A TCP proxy on the loopback interface, between clients and one server; dropping it breaks all connections.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Proxy {
         if self.acceptor.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
         }
-        let listener = TcpListener::bind(self.addr()).await?;
+        let listener = listen(self.addr()).await?;
         let acceptor = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
         *self.acceptor.lock().unwrap_or_else(PoisonError::into_inner) = Some(acceptor);
         Ok(())
@@ -188,6 +190,18 @@ impl Shared {
         self.rules.send_modify(|rules| rules.epoch += 1);
         connections.as_mut().map(std::mem::take).unwrap_or_default()
     }
+}
+
+/// A process that is just being started has all that was open in this one until it becomes another program: also what has looked
+/// whether the port is free.
+async fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    for _ in 1..TRIES {
+        match TcpListener::bind(addr).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(ACCEPT_AGAIN).await,
+            listener => return listener,
+        }
+    }
+    TcpListener::bind(addr).await
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
