@@ -103,7 +103,8 @@ impl Sweep {
         }
         // Afterwards: what came over a new connection came after what was held on the old one had gone back.
         self.extend(self.seen.is_empty()).await?;
-        let seen = std::mem::take(&mut self.seen);
+        // A call that was dropped may have asked for more.
+        let seen: Vec<_> = self.seen.drain(..self.seen.len().min(max.get())).collect();
         self.left -= u64::try_from(seen.len()).unwrap_or(0).min(self.left);
         self.held.extend(seen.iter().map(Delivery::receipt));
         Ok(seen)

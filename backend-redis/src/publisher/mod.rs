@@ -24,8 +24,8 @@ use crate::error;
 /// The longest routing key, in bytes, as in AMQP 0-9-1.
 const MAX_ROUTING_KEY: usize = 255;
 
-/// A publisher to one exchange. Dropping a call of `publish` leaves nothing behind: what was sent is done or not, and is not
-/// sent again.
+/// A publisher to one exchange. Dropping a call of `publish` takes back what nobody has begun to send; what was begun is done once
+/// or not at all, also where it goes on in the turn of another call.
 #[derive(Debug)]
 pub(crate) struct RedisPublisher(Arc<Shared>);
 
