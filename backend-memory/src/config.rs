@@ -8,6 +8,8 @@ use swarrot_core::{BrokerUrl, Capabilities, Error, ErrorKind, RequeuePosition, R
 use crate::broker::MemoryBroker;
 use crate::error::invalid;
 
+/// The name of the messaging system.
+pub(crate) const SYSTEM: &str = "memory";
 /// The longest delay of a publish or retry: 366 days.
 pub(crate) const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -38,7 +40,7 @@ impl Profile {
 
     pub(crate) fn capabilities(self) -> Capabilities {
         let mut can = Capabilities::NONE;
-        can.system = "memory";
+        can.system = SYSTEM;
         can.unroutable = true;
         can.ordered = true;
         can.delivery_count = true;

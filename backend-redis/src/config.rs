@@ -6,6 +6,8 @@ use std::time::Duration;
 use redis::{ClientTlsConfig, ConnectionAddr, TlsCertificates};
 use swarrot_core::{BrokerUrl, Capabilities, Error, ErrorKind, RequeuePosition, Result, Secret};
 
+/// The name of the messaging system.
+pub(crate) const SYSTEM: &str = "redis";
 /// The longest delay of a publish or retry: 366 days.
 pub(crate) const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The lease unless a URL says otherwise.
@@ -115,7 +117,7 @@ impl Config {
     /// What a broker with this lease can do; `durable`: the server writes an append-only file.
     pub(crate) fn capabilities(lease: Duration, durable: bool) -> Capabilities {
         let mut can = Capabilities::NONE;
-        can.system = "redis";
+        can.system = SYSTEM;
         can.unroutable = true;
         can.durable = durable;
         can.ordered = true;

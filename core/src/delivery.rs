@@ -9,27 +9,28 @@ use crate::extensions::Extensions;
 use crate::message::{Deaths, Headers, Message, Value, names, seconds};
 use crate::receipt::Receipt;
 
-/// A message handed to a handler. Cheap to clone: one count of references goes up, for body, properties, headers and all
-/// else are shared.
+/// A message handed to a handler. Cheap to clone and to pass on, for it is a counted pointer: body, properties, headers and
+/// all else are shared.
 ///
 /// There is no way to settle it from here: the worker does that with the handler's [`Outcome`](crate::Outcome).
 #[derive(Clone, Debug)]
 pub struct Delivery {
+    // All of it behind one pointer: each layer's future holds the delivery that it was given.
     shared: Arc<Shared>,
-    receipt: Receipt,
-    system: &'static str,
-    extensions: Extensions,
 }
 
 #[derive(Clone, Debug)]
 struct Shared {
     message: Arc<Message>,
+    receipt: Receipt,
+    system: &'static str,
     queue: Arc<str>,
     /// `None` is the default exchange, which has no name.
     exchange: Option<Arc<str>>,
     routing_key: Arc<str>,
     redelivered: bool,
     count: Option<u32>,
+    extensions: Extensions,
 }
 
 impl Delivery {
@@ -38,13 +39,16 @@ impl Delivery {
         let queue = queue.into();
         let shared = Shared {
             message: message.into(),
+            receipt,
+            system: "",
             exchange: None,
             routing_key: Arc::clone(&queue),
             queue,
             redelivered: false,
             count: None,
+            extensions: Extensions::default(),
         };
-        Self { shared: Arc::new(shared), receipt, system: "", extensions: Extensions::default() }
+        Self { shared: Arc::new(shared) }
     }
 
     /// Says how the message was routed. A retried message keeps what its headers say about its first publishing.
@@ -68,15 +72,16 @@ impl Delivery {
 
     /// The same delivery with another receipt, for a provider that is made of others.
     pub fn with_receipt(mut self, receipt: Receipt) -> Self {
-        self.receipt = receipt;
+        Arc::make_mut(&mut self.shared).receipt = receipt;
         self
     }
 
-    /// Says which messaging system it is from, unless it says so already. A worker does that, by its provider's
-    /// [`Capabilities::system`](crate::Capabilities::system).
+    /// Says which messaging system it is from, unless it says so already: a name as in
+    /// [`Capabilities::system`](crate::Capabilities::system). A worker does that for a backend that does not, which costs a copy
+    /// where the backend keeps a clone.
     pub fn with_system(mut self, system: &'static str) -> Self {
-        if self.system.is_empty() {
-            self.system = system;
+        if self.shared.system.is_empty() && !system.is_empty() {
+            Arc::make_mut(&mut self.shared).system = system;
         }
         self
     }
@@ -109,7 +114,7 @@ impl Delivery {
     /// The messaging system it came from, as [`Capabilities::system`](crate::Capabilities::system) names it; empty if
     /// unknown.
     pub fn system(&self) -> &'static str {
-        self.system
+        self.shared.system
     }
 
     /// The exchange to which it was published first; empty for the default exchange.
@@ -124,7 +129,7 @@ impl Delivery {
 
     /// The token by which its provider settles it.
     pub fn receipt(&self) -> Receipt {
-        self.receipt
+        self.shared.receipt
     }
 
     /// Which attempt this is, from 1: one more than the retries that the message's headers count.
@@ -177,12 +182,12 @@ impl Delivery {
 
     /// Adds a value for the handlers further in, found by its type; a layer does that.
     pub fn insert_extension<T: Any + Send + Sync>(&mut self, value: T) {
-        self.extensions.insert(Arc::new(value));
+        Arc::make_mut(&mut self.shared).extensions.insert(Arc::new(value));
     }
 
     /// The value of this type that a layer has added.
     pub fn extension<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.extensions.get()
+        self.shared.extensions.get()
     }
 }
 

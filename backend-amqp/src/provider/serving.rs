@@ -16,7 +16,7 @@ use super::session::End;
 use crate::connection::{CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, Link};
 use crate::convert::{Interned, from_delivery, short};
 use crate::error::{from_lapin, within};
-use crate::topology::{Remembered, missing};
+use crate::topology::{Remembered, SYSTEM, missing};
 
 /// How long a provider that holds nothing hears nothing before it opens its channel anew, at first and at most.
 const SILENCE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(300));
@@ -128,6 +128,7 @@ impl Wiring {
         let exchange = serving.texts.0.get(delivery.exchange.as_str());
         let routing_key = serving.texts.1.get(delivery.routing_key.as_str());
         let ours = Delivery::new(Arc::clone(&self.core.queue), receipt, message)
+            .with_system(SYSTEM)
             .routed(exchange, routing_key)
             .delivered(delivery.redelivered, count);
         serving.arrived.push((delivery.delivery_tag, ours));

@@ -106,10 +106,13 @@ impl Remembered {
     }
 }
 
+/// The name of the messaging system.
+pub(crate) const SYSTEM: &str = "rabbitmq";
+
 /// What a provider or publisher can do with a queue of this kind on this server.
 pub(crate) fn capabilities(kind: Option<QueueKind>, server: &Server) -> Capabilities {
     let mut capabilities = Capabilities::NONE;
-    capabilities.system = "rabbitmq";
+    capabilities.system = SYSTEM;
     capabilities.unroutable = true;
     capabilities.durable = true;
     capabilities.ordered = true;

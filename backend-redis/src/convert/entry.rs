@@ -18,6 +18,7 @@ use redis::Value as Reply;
 use swarrot_core::{Delivery, Headers, Message, Receipt, Value};
 
 use super::meta;
+use crate::config::SYSTEM;
 
 /// The id of a stream's entry: milliseconds, and a number within the millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +80,7 @@ impl Entry {
     pub(crate) fn into_delivery(self, queue: &Arc<str>, receipt: Receipt, again: bool) -> Delivery {
         let deliveries = self.deliveries();
         let delivery = Delivery::new(Arc::clone(queue), receipt, self.message)
+            .with_system(SYSTEM)
             .delivered(again || deliveries > 1, Some(deliveries));
         // A retried copy says in its headers where the message came from first.
         let exchange: Arc<str> = self.exchange.map_or_else(|| "".into(), Arc::from);

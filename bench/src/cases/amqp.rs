@@ -20,19 +20,20 @@ const BATCH: u64 = 100;
 
 /// As people write it: waits for each ack.
 pub(super) async fn plain(o: &Options) -> Result<Figures> {
-    let (_connection, _channel, mut consumer) = open(o).await?;
+    let (connection, _channel, mut consumer) = open(o).await?;
     let meter = Meter::new(o.messages);
     for _ in 0..o.messages {
         let delivery = consumer.next().await.context("the stream ended")??;
         meter.hit();
         delivery.ack(BasicAckOptions::default()).await?;
     }
+    close(connection).await?;
     Ok(meter.figures())
 }
 
 /// As it is written for speed: one ack for a hundred messages.
 pub(super) async fn tuned(o: &Options) -> Result<Figures> {
-    let (_connection, channel, mut consumer) = open(o).await?;
+    let (connection, channel, mut consumer) = open(o).await?;
     let meter = Meter::new(o.messages);
     for number in 1..=o.messages {
         let delivery = consumer.next().await.context("the stream ended")??;
@@ -41,6 +42,7 @@ pub(super) async fn tuned(o: &Options) -> Result<Figures> {
             channel.basic_ack(delivery.delivery_tag, BasicAckOptions { multiple: true }).await?;
         }
     }
+    close(connection).await?;
     Ok(meter.figures())
 }
 
@@ -82,6 +84,11 @@ pub(super) async fn connect(o: &Options) -> Result<(Connection, Channel)> {
     let connection = Connection::connect(&o.url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     Ok((connection, channel))
+}
+
+/// Without it the last acks could be lost with the socket, and their messages come again.
+async fn close(connection: Connection) -> Result<()> {
+    Ok(connection.close(200, "OK".into()).await?)
 }
 
 pub(super) async fn open(o: &Options) -> Result<(Connection, Channel, Consumer)> {

@@ -34,6 +34,15 @@ pub(crate) async fn fill(broker: &dyn Broker, o: &Options) -> Result<()> {
     publisher.close().await.context("cannot close the publisher")
 }
 
+/// Makes the queue and fills it, for running other cases by hand, under a profiler for instance.
+pub(super) async fn declare_and_fill(o: &Options) -> Result<Figures> {
+    let broker = connect(o).await?;
+    broker.declare(&Topology::new().queue(Queue::new(o.queue.as_str()))).await?;
+    fill(&*broker, o).await?;
+    broker.close().await?;
+    Ok(Figures { messages: o.messages, ..Figures::default() })
+}
+
 /// One message in each call, many calls at once: what a web server does.
 pub(super) async fn publish_each(o: &Options) -> Result<Figures> {
     let broker = connect(o).await?;

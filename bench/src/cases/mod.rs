@@ -99,6 +99,7 @@ fn on_runtime(options: Options) -> Result<Figures> {
 async fn dispatch(options: Options) -> Result<Figures> {
     let o = &options;
     match o.name.as_str() {
+        "fill" => messages::declare_and_fill(o).await,
         "worker" => worker::consume(o).await,
         "worker-layers" => worker::consume_with_layers(o).await,
         "provider" => worker::by_hand(o).await,

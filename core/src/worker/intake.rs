@@ -1,11 +1,12 @@
 //! Receiving: one call at a time, held across turns, with pauses after errors of the broker.
 
+use std::future::{pending, poll_fn};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::ReusableBoxFuture;
 use tracing::warn;
 
 use super::gates::{Arrived, Permits};
@@ -39,7 +40,10 @@ pub(super) struct Intake {
     failing: bool,
     /// The provider was connected when it answered the last time.
     heard: bool,
-    call: Option<BoxFuture<'static, Result<Arrived>>>,
+    /// Used again for each call.
+    call: ReusableBoxFuture<'static, Result<Arrived>>,
+    /// Whether a call is under way.
+    waiting: bool,
     /// The most that the call may bring.
     asked: usize,
 }
@@ -54,13 +58,14 @@ impl Intake {
             backoff: Backoff::new(Duration::from_millis(100), MAX_PAUSE),
             failing: false,
             heard: false,
-            call: None,
+            call: ReusableBoxFuture::new(pending()),
+            waiting: false,
             asked: 0,
         }
     }
 
     pub(super) fn is_waiting(&self) -> bool {
-        self.call.is_some()
+        self.waiting
     }
 
     /// Whether a call that begins now is a look at the queue from its first moment: a provider that has yet to connect may
@@ -77,12 +82,13 @@ impl Intake {
     fn call(&mut self, max: NonZeroUsize, pause: Duration) {
         let wait = if self.failing { self.wait.min(PROBE_WAIT) } else { self.wait };
         let (shared, settings) = (Arc::clone(&self.shared), Arc::clone(&self.settings));
-        self.call = Some(Box::pin(async move {
+        self.call.set(async move {
             if !pause.is_zero() {
                 sleep(pause).await;
             }
             pass_and_receive(&shared, &settings, max, wait).await
-        }));
+        });
+        self.waiting = true;
         self.asked = max.get();
     }
 
@@ -95,16 +101,20 @@ impl Intake {
 
     /// Waits no more; nothing is lost by it.
     pub(super) fn drop_call(&mut self) {
-        self.call = None;
+        if std::mem::take(&mut self.waiting) {
+            self.call.set(pending());
+        }
     }
 
     /// What has arrived: empty after a wait without deliveries, `None` after an error or its end. Pends while nobody asks.
     ///
     /// Cancel safe: the call stays.
     pub(super) async fn arrived(&mut self) -> Option<Arrived> {
-        let Some(call) = &mut self.call else { return std::future::pending().await };
-        let result = call.await;
-        self.call = None;
+        if !self.waiting {
+            return pending().await;
+        }
+        let result = poll_fn(|cx| self.call.poll(cx)).await;
+        self.waiting = false;
         let error = match result {
             Ok(deliveries) => {
                 let probed = std::mem::take(&mut self.failing);

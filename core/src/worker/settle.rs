@@ -4,6 +4,7 @@
 //! which wait until their copies are confirmed, go in calls of their own, several at once.
 
 use std::collections::HashMap;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
+use tokio_util::sync::ReusableBoxFuture;
 use tracing::{debug, warn};
 
 use super::shared::{Shared, Stage};
@@ -25,7 +27,12 @@ pub(super) struct Settling {
     shared: Arc<Shared>,
     quick: Vec<Settlement>,
     copies: Vec<Settlement>,
-    quick_call: Option<BoxFuture<'static, Attempt>>,
+    /// Used again for each call.
+    quick_call: ReusableBoxFuture<'static, Attempt>,
+    /// Whether it is under way.
+    calling: bool,
+    /// Empty, to be filled while a call is under way.
+    spare: Vec<Settlement>,
     calls: FuturesUnordered<BoxFuture<'static, Vec<Receipt>>>,
 }
 
@@ -35,11 +42,21 @@ struct Attempt {
     done: Vec<Receipt>,
     /// Still held by the provider.
     failed: Vec<Settlement>,
+    /// What the settlements were in: empty, to be filled again.
+    emptied: Vec<Settlement>,
 }
 
 impl Settling {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, quick: Vec::new(), copies: Vec::new(), quick_call: None, calls: FuturesUnordered::new() }
+        Self {
+            shared,
+            quick: Vec::new(),
+            copies: Vec::new(),
+            quick_call: ReusableBoxFuture::new(pending()),
+            calling: false,
+            spare: Vec::new(),
+            calls: FuturesUnordered::new(),
+        }
     }
 
     pub(super) fn push(&mut self, settlement: Settlement) {
@@ -47,7 +64,7 @@ impl Settling {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.quick.is_empty() && self.copies.is_empty() && self.quick_call.is_none() && self.calls.is_empty()
+        self.quick.is_empty() && self.copies.is_empty() && !self.calling && self.calls.is_empty()
     }
 
     /// Sends what waits, as far as it may go now.
@@ -56,10 +73,11 @@ impl Settling {
             let copies = std::mem::take(&mut self.copies);
             self.calls.push(Box::pin(until_settled(Arc::clone(&self.shared), copies, false)));
         }
-        if self.quick_call.is_none() && !self.quick.is_empty() {
-            let quick = std::mem::take(&mut self.quick);
+        if !self.calling && !self.quick.is_empty() {
+            let quick = std::mem::replace(&mut self.quick, std::mem::take(&mut self.spare));
             let shared = Arc::clone(&self.shared);
-            self.quick_call = Some(Box::pin(async move { attempt(&shared, quick).await }));
+            self.quick_call.set(async move { attempt(&shared, quick).await });
+            self.calling = true;
         }
     }
 
@@ -67,15 +85,10 @@ impl Settling {
     ///
     /// Cancel safe: calls stay under way.
     pub(super) async fn done(&mut self) -> Vec<Receipt> {
-        let quick_call = async {
-            match &mut self.quick_call {
-                Some(call) => call.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            attempt = quick_call => {
-                self.quick_call = None;
+            attempt = poll_fn(|cx| self.quick_call.poll(cx)), if self.calling => {
+                self.calling = false;
+                self.spare = attempt.emptied;
                 if !attempt.failed.is_empty() {
                     // Out of the way of other acks.
                     self.calls.push(Box::pin(until_settled(Arc::clone(&self.shared), attempt.failed, true)));
@@ -83,7 +96,7 @@ impl Settling {
                 attempt.done
             }
             Some(done) = self.calls.next() => done,
-            else => std::future::pending().await,
+            else => pending().await,
         }
     }
 }
@@ -100,7 +113,7 @@ async fn until_settled(shared: Arc<Shared>, mut settlements: Vec<Settlement>, mu
                 () = shared.reached(Stage::Cancelling) => {}
             }
         }
-        let Attempt { done, failed } = attempt(&shared, settlements).await;
+        let Attempt { done, failed, .. } = attempt(&shared, settlements).await;
         all_done.extend(done);
         if failed.is_empty() || shared.stage() >= Stage::Cancelling {
             all_done.extend(failed.iter().map(|settlement| settlement.receipt));
@@ -112,8 +125,8 @@ async fn until_settled(shared: Arc<Shared>, mut settlements: Vec<Settlement>, mu
 }
 
 /// Settles once, and counts what became of each.
-async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
-    let mut attempt = Attempt { done: Vec::with_capacity(settlements.len()), failed: Vec::new() };
+async fn attempt(shared: &Shared, mut settlements: Vec<Settlement>) -> Attempt {
+    let mut attempt = Attempt { done: Vec::with_capacity(settlements.len()), failed: Vec::new(), emptied: Vec::new() };
     #[cfg(feature = "metrics")]
     let started = tokio::time::Instant::now();
     let result = shared.provider.settle(&settlements).await;
@@ -122,7 +135,7 @@ async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
         times.took(started.elapsed(), &result);
     }
     let failures: HashMap<_, _> = result.err().map(SettleError::into_failures).into_iter().flatten().collect();
-    for settlement in settlements {
+    for settlement in settlements.drain(..) {
         match failures.get(&settlement.receipt) {
             None => shared.counters.settled(&settlement.outcome),
             Some(error) if is_lost(error) => {
@@ -139,6 +152,7 @@ async fn attempt(shared: &Shared, settlements: Vec<Settlement>) -> Attempt {
         }
         attempt.done.push(settlement.receipt);
     }
+    attempt.emptied = settlements;
     attempt
 }
 

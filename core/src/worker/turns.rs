@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio::time::{sleep, timeout};
 
 /// The longest that a suspect waits until nothing else runs, and then keeps others waiting. Handlers that take longer are
@@ -23,10 +23,14 @@ const SHUFFLE: Duration = Duration::from_millis(200);
 pub(super) struct Turns(RwLock<()>);
 
 impl Turns {
-    /// Runs a handler beside others, unless one is running alone.
-    pub(super) async fn beside_others<T>(&self, handler: impl Future<Output = T>) -> T {
-        let _turn = self.0.read().await;
-        handler.await
+    /// Waits while a handler runs alone. Others may run until what is returned is dropped.
+    pub(super) async fn beside_others(&self) -> RwLockReadGuard<'_, ()> {
+        // To wait takes of the task's budget, even where there is nothing to wait for: once it is used up, a delivery would
+        // be overtaken by later ones, and acknowledgements that are not in order go to the broker one by one.
+        match self.0.try_read() {
+            Ok(turn) => turn,
+            Err(_) => Box::pin(self.0.read()).await,
+        }
     }
 
     /// Runs a handler alone, for as long as that is bearable.

@@ -44,7 +44,7 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
     shared.in_flight.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
     let wait = if settings.stop_when_empty { EMPTY_WAIT } else { IDLE_WAIT };
     let system = shared.provider.capabilities().system;
-    let ack_first = settings.ack_first.then(|| Arc::clone(&shared));
+    let callee = Arc::new(Callee { handler, shared: Arc::clone(&shared), ack_first: settings.ack_first });
     let mut intake = Intake::new(Arc::clone(&shared), Arc::new(settings.clone()), wait);
     let mut settling = Settling::new(Arc::clone(&shared));
     let mut leases = Leases::new(&shared.provider);
@@ -101,17 +101,18 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
                     idling = work.idle();
                 }
                 work.shared.note_arrived(deliveries.len());
+                let since = Instant::now();
                 for (delivery, passed) in deliveries {
                     let receipt = delivery.receipt();
                     let admitted = work.admit(delivery.with_system(system), &mut settling);
                     // What is acked before it is handled has no lease that could be renewed.
-                    if admitted.is_none() || ack_first.is_none() {
+                    if admitted.is_none() || !callee.ack_first {
                         leases.hold(receipt);
                     }
                     let Some(delivery) = admitted else { continue };
-                    let running = Running { delivery: delivery.clone(), since: Instant::now(), passed };
-                    let (shared, suspect) = (Arc::clone(&work.shared), work.is_suspect(&delivery));
-                    let call = in_turn(shared, suspect, call(Arc::clone(&handler), delivery, ack_first.clone()));
+                    let running = Running { delivery: delivery.clone(), since, passed };
+                    let suspect = work.is_suspect(&delivery);
+                    let call = call(Arc::clone(&callee), delivery, suspect);
                     let call = if work.settings.spawned { Either::Right(spawned(call)) } else { Either::Left(call) };
                     work.table.insert(slots.start(call), running);
                 }
@@ -148,24 +149,44 @@ enum Called {
     NotHandled,
 }
 
-/// Runs a call beside others, or alone if its message may be what has ended workers before.
-async fn in_turn(shared: Arc<Shared>, suspect: bool, call: impl Future<Output = Called>) -> Called {
-    if suspect { shared.turns.alone(call).await } else { shared.turns.beside_others(call).await }
+/// What the calls of a loop share.
+struct Callee<H> {
+    handler: Arc<H>,
+    shared: Arc<Shared>,
+    /// Whether messages are acked before they are handled.
+    ack_first: bool,
 }
 
-async fn call<H: Handler>(handler: Arc<H>, delivery: Delivery, ack_first: Option<Arc<Shared>>) -> Called {
-    let Some(shared) = ack_first else {
-        return Called::Handled(handler.handle(delivery).await);
-    };
-    if let Err(error) = shared.provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await {
-        warn!(queue = delivery.queue(), id = delivery.id(), %error, "not handled, since it could not be acked before");
-        return Called::NotHandled;
+/// Runs the handler beside others, or alone if the message may be what has ended workers before.
+///
+/// What is rare is boxed: the future of each call has room for all that it may become.
+async fn call<H: Handler>(callee: Arc<Callee<H>>, delivery: Delivery, suspect: bool) -> Called {
+    if suspect {
+        return Box::pin(async move { callee.shared.turns.alone(callee.handle(delivery)).await }).await;
     }
-    // Counted at once: the handler may be cancelled.
-    shared.counters.acked.add(1);
-    // A panic of a layer must not hide that the message is acked.
-    let result = AssertUnwindSafe(async { handler.handle(delivery).await }).catch_unwind().await;
-    Called::AckedAndHandled(result.unwrap_or_else(|panic| Err(Panicked::of(&*panic).into())))
+    let _turn = callee.shared.turns.beside_others().await;
+    if callee.ack_first {
+        return Box::pin(callee.handle(delivery)).await;
+    }
+    Called::Handled(callee.handler.handle(delivery).await)
+}
+
+impl<H: Handler> Callee<H> {
+    async fn handle(&self, delivery: Delivery) -> Called {
+        if !self.ack_first {
+            return Called::Handled(self.handler.handle(delivery).await);
+        }
+        if let Err(error) = self.shared.provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await {
+            let (queue, id) = (delivery.queue(), delivery.id());
+            warn!(queue, id, %error, "not handled, since it could not be acked before");
+            return Called::NotHandled;
+        }
+        // Counted at once: the handler may be cancelled.
+        self.shared.counters.acked.add(1);
+        // A panic of a layer must not hide that the message is acked.
+        let result = AssertUnwindSafe(async { self.handler.handle(delivery).await }).catch_unwind().await;
+        Called::AckedAndHandled(result.unwrap_or_else(|panic| Err(Panicked::of(&*panic).into())))
+    }
 }
 
 /// Runs a call on a task of its own, which ends with the future that waits for it.
