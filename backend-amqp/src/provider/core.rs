@@ -254,6 +254,8 @@ impl Core {
     /// [`end_copies`](Self::end_copies), if there are any.
     pub(super) fn settle(&self, settlements: &[Settlement]) -> (u64, Settled) {
         let mut settled = Settled::default();
+        // Messages go when nobody waits for the lock any more.
+        let mut acked = Vec::with_capacity(settlements.len());
         let mut state = self.lock();
         let epoch = state.epoch;
         let error = match &state.channel {
@@ -266,7 +268,7 @@ impl Core {
             settled.failures = settlements.iter().map(|s| (s.receipt, error.clone())).collect();
             return (epoch, settled);
         }
-        let (mut acked, none_waits) = (false, state.acks.is_empty());
+        let none_waits = state.acks.is_empty();
         for Settlement { receipt, outcome } in settlements {
             let tag = if receipt.high() == epoch { receipt.low() } else { 0 };
             let held = match outcome {
@@ -278,11 +280,12 @@ impl Core {
                     settled.copies.last().is_some_and(|(delivery, _)| delivery.receipt() == *receipt)
                 }
                 _ => {
-                    let held = state.unsettled.ack(tag);
+                    let delivery = state.unsettled.ack(tag);
+                    let held = delivery.is_some();
                     if held {
                         state.acks.add(tag);
-                        acked = true;
                     }
+                    acked.extend(delivery);
                     held
                 }
             };
@@ -290,7 +293,7 @@ impl Core {
                 settled.failures.push((*receipt, self.about(stale())));
             }
         }
-        if acked {
+        if !acked.is_empty() {
             if !state.stopped && state.acks.may_wait(state.prefetch, Instant::now()) {
                 if none_waits {
                     self.put_off.notify_one();
@@ -304,6 +307,7 @@ impl Core {
             state.copying += 1;
         }
         self.hand_on(&state);
+        drop(state);
         (epoch, settled)
     }
 

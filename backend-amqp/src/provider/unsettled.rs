@@ -72,11 +72,15 @@ impl Unsettled {
         tag < self.next && matches!(slot, Some(Slot::Held(_) | Slot::Copying(_)))
     }
 
-    /// Marks one as acknowledged; false if it is not held.
-    pub(super) fn ack(&mut self, tag: u64) -> bool {
-        let held = self.replace_held(tag, |_| Slot::Acked);
-        self.outstanding -= usize::from(held);
-        held
+    /// Marks one as acknowledged, and lets go of its delivery; `None` if it is not held.
+    pub(super) fn ack(&mut self, tag: u64) -> Option<Delivery> {
+        let mut acked = None;
+        self.replace_held(tag, |delivery| {
+            acked = Some(delivery);
+            Slot::Acked
+        });
+        self.outstanding -= usize::from(acked.is_some());
+        acked
     }
 
     /// Marks one as settled by a frame of its own; false if it is not held.
@@ -214,15 +218,15 @@ mod tests {
     fn a_run_ends_before_what_is_outstanding() {
         let mut unsettled = filled(6);
         for tag in [1, 2, 4, 6] {
-            assert!(unsettled.ack(tag));
+            assert!(unsettled.ack(tag).is_some());
         }
         assert_eq!(unsettled.acked_run(), Some((2, 2)));
         // 3 is outstanding: what is above it is acknowledged one by one.
         assert!(unsettled.acked_alone(4) && !unsettled.acked_alone(5) && unsettled.acked_alone(6));
         assert_eq!(unsettled.acked_run(), None);
-        assert!(unsettled.ack(3));
+        assert!(unsettled.ack(3).is_some());
         assert_eq!(unsettled.acked_run(), Some((3, 1)));
-        assert!(unsettled.ack(5));
+        assert!(unsettled.ack(5).is_some());
         assert_eq!(unsettled.acked_run(), Some((5, 1)));
         assert_eq!(unsettled.slots.len(), 0);
     }
@@ -231,8 +235,8 @@ mod tests {
     fn a_copy_under_way_is_outstanding() {
         let mut unsettled = filled(3);
         assert_eq!(unsettled.begin_copy(2).expect("held").body(), "2");
-        assert!(unsettled.begin_copy(2).is_none() && !unsettled.ack(2));
-        assert!(unsettled.ack(1) && unsettled.ack(3));
+        assert!(unsettled.begin_copy(2).is_none() && unsettled.ack(2).is_none());
+        assert!(unsettled.ack(1).is_some() && unsettled.ack(3).is_some());
         assert_eq!(unsettled.acked_run(), Some((1, 1)));
         unsettled.end_copy(2, false);
         assert!(unsettled.begin_copy(2).is_some(), "it is held again");
@@ -245,8 +249,8 @@ mod tests {
     fn nothing_is_settled_twice_or_before_it_was_handed_out() {
         let mut unsettled = filled(2);
         assert!(unsettled.push(3, Delivery::new("q", Receipt::new(1, 3), Message::new("3"))));
-        assert!(!unsettled.ack(3) && !unsettled.settle(3) && !unsettled.ack(0) && !unsettled.ack(u64::MAX));
-        assert!(unsettled.settle(1) && !unsettled.settle(1) && !unsettled.ack(1));
+        assert!([3, 0, u64::MAX].into_iter().all(|tag| unsettled.ack(tag).is_none()) && !unsettled.settle(3));
+        assert!(unsettled.settle(1) && !unsettled.settle(1) && unsettled.ack(1).is_none());
         assert_eq!(unsettled.acked_run(), None);
         assert!(!unsettled.settle(1), "gone from the row");
         assert_eq!(unsettled.take_buffered(), [3]);
