@@ -11,8 +11,7 @@ use crate::convert::{from_delivery, to_properties};
 /// # Errors
 /// If the message does not fit.
 pub fn encode(message: &Message) -> Result<BasicProperties> {
-    let (properties, headers) = to_properties(message, FRAME_MAX as usize)?;
-    Ok(properties.with_headers(headers))
+    to_properties(message, FRAME_MAX as usize)
 }
 
 /// A message as it arrives from a queue.

@@ -32,8 +32,7 @@ pub fn received(queue: &str, properties: &BasicProperties, body: &[u8]) -> Messa
 /// # Errors
 /// If AMQP has no room for them.
 pub fn sent(message: &Message) -> Result<BasicProperties> {
-    let (properties, headers) = convert::to_properties(message, FRAME_MAX as usize)?;
-    Ok(properties.with_headers(headers))
+    convert::to_properties(message, FRAME_MAX as usize)
 }
 
 /// Reads a URL as [`AmqpBroker::connect`](crate::AmqpBroker::connect) does.

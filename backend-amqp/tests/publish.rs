@@ -14,8 +14,18 @@ use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unroutable_messages_among_many_are_told_apart() {
+    told_apart(Bench::classic("unroutable").await, || Message::new("x".repeat(50))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unroutable_messages_of_the_same_id_are_told_apart() {
+    // Some of many at once have it for themselves, the others share it.
+    let message = || Message::new("x".repeat(50)).id(["one", "two"][fastrand::usize(..2)]);
+    told_apart(Bench::classic("unroutable-same-id").await, message).await;
+}
+
+async fn told_apart(bench: Bench, message: impl Fn() -> Message + Copy + Send + 'static) {
     const COUNT: usize = 20_000;
-    let bench = Bench::classic("unroutable").await;
     let missing = unique("missing");
     let publisher = bench.publisher().await;
     let callers = (0..8).map(|caller| {
@@ -24,9 +34,8 @@ async fn unroutable_messages_among_many_are_told_apart() {
             let (mut delivered, mut wrong) = (0, 0);
             for start in (0..COUNT / 8).step_by(100) {
                 let routable = |i: usize| (start + i * 7 + caller).is_multiple_of(2);
-                let batch: Vec<_> = (0..100)
-                    .map(|i| Outgoing::new(if routable(i) { &queue } else { &missing }, Message::new("x".repeat(50))))
-                    .collect();
+                let batch: Vec<_> =
+                    (0..100).map(|i| Outgoing::new(if routable(i) { &queue } else { &missing }, message())).collect();
                 for (i, result) in publisher.publish(&batch).await.into_iter().enumerate() {
                     match result {
                         Ok(()) if routable(i) => delivered += 1,

@@ -13,7 +13,7 @@ use swarrot_core::{Error, ErrorKind, Headers, Message, Result};
 
 pub(crate) use self::value::{from_amqp, short, to_table};
 
-/// Ties a returned message to its publish; taken off before a message is handed out.
+/// Ties a returned message to its publish where its message id does not; taken off before a message is handed out.
 pub(crate) const PUBLISH_ID: &str = "swarrot_publish_id";
 /// How often a quorum queue has delivered a message before. It goes into the delivery's count.
 const DELIVERY_COUNT: &str = "x-delivery-count";
@@ -26,12 +26,12 @@ const GROWTH: usize = 1024;
 const PERSISTENT: u8 = 2;
 
 /// A message's properties and headers as they are sent, without the publish id.
-pub(crate) fn to_properties(message: &Message, frame_max: usize) -> Result<(BasicProperties, FieldTable)> {
+pub(crate) fn to_properties(message: &Message, frame_max: usize) -> Result<BasicProperties> {
     let ours = &message.properties;
     let headers = to_table(message.headers.iter())?;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     let mut size = HEADER_FRAME + 1 + value::encoded_size(&headers);
-    // The entry of the publish id: name, type and value.
+    // The entry of the publish id, which may come to it: name, type and value.
     size += 1 + PUBLISH_ID.len() + 1 + 8;
     let mut text = |text: &Option<String>, what: &str| match text {
         None => Ok(None),
@@ -86,7 +86,7 @@ pub(crate) fn to_properties(message: &Message, frame_max: usize) -> Result<(Basi
             format!("properties and headers take {size} bytes, a frame holds {limit}; put them into the body"),
         ));
     }
-    Ok((properties, headers))
+    Ok(if headers.inner().is_empty() { properties } else { properties.with_headers(headers) })
 }
 
 /// Milliseconds as RabbitMQ takes them for a time to live; what is shorter than one is rounded up.
@@ -142,7 +142,7 @@ fn fill(headers: &mut Headers, table: &FieldTable, count: &mut Option<u32>) -> b
     died
 }
 
-/// The publish id of a returned message.
+/// The publish id of a returned message, if it has one.
 pub(crate) fn publish_id(properties: &BasicProperties) -> Option<u64> {
     match properties.headers().as_ref()?.inner().get(PUBLISH_ID)? {
         AMQPValue::LongLongInt(id) => u64::try_from(*id).ok(),
@@ -184,11 +184,15 @@ mod tests {
         message
     }
 
+    fn with_publish_id(properties: &BasicProperties) -> BasicProperties {
+        let mut headers = properties.headers().clone().expect("it has headers");
+        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(5));
+        properties.clone().with_headers(headers)
+    }
+
     #[test]
     fn all_properties_come_back() {
-        let (properties, mut headers) = to_properties(&full(), 131_072).expect("it fits");
-        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(5));
-        let properties = properties.with_headers(headers);
+        let properties = with_publish_id(&to_properties(&full(), 131_072).expect("it fits"));
         assert_eq!(publish_id(&properties), Some(5));
         assert_eq!(from_delivery("q", &properties, b"body".to_vec()), (full(), None));
     }
@@ -197,9 +201,7 @@ mod tests {
     fn the_content_header_must_fit_a_frame() {
         // The size that is checked is the size that lapin writes.
         let message = full().header("large", "x".repeat(4000));
-        let (properties, mut headers) = to_properties(&message, 131_072).expect("it fits");
-        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(5));
-        let properties = properties.with_headers(headers);
+        let properties = with_publish_id(&to_properties(&message, 131_072).expect("it fits"));
         let written = lapin::protocol::basic::gen_properties(&properties)(Vec::new().into()).expect("written");
         // Class, weight and body size before the properties; type, channel, size and end mark around.
         let exact = written.write.len() + 12 + 8 + GROWTH;

@@ -5,19 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::ShortString;
 use swarrot_core::{Error, ErrorKind, Result};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
-use crate::convert::PUBLISH_ID;
 use crate::topology::delay::Bucket;
 
 /// A message that was taken over from a caller and has no verdict yet.
 pub(super) struct Entry {
     pub(super) properties: BasicProperties,
-    /// Moved into the properties once the publish id is known.
-    pub(super) headers: FieldTable,
     pub(super) body: Bytes,
     pub(super) routing_key: ShortString,
     /// Where it waits first, if it is delayed.
@@ -34,15 +31,6 @@ pub(super) struct Entry {
     pub(super) answer: Answer,
     /// Its share of the room that a publisher has; free again with the verdict.
     pub(super) _room: Room,
-}
-
-impl Entry {
-    /// Puts in the id by which the message is known when it is returned.
-    pub(super) fn identify(&mut self, id: u64) {
-        let mut headers = std::mem::take(&mut self.headers);
-        headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(i64::try_from(id).unwrap_or(i64::MAX)));
-        self.properties = std::mem::take(&mut self.properties).with_headers(headers);
-    }
 }
 
 /// Whether an entry was sent before, on a channel that ended without a verdict on it.

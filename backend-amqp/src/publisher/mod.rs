@@ -2,6 +2,7 @@
 
 mod delays;
 mod entry;
+mod identity;
 mod task;
 mod window;
 
@@ -85,10 +86,8 @@ impl AmqpPublisher {
             // on 3.10, with three nodes) would never expire without, and hold up all behind it.
             message.properties.ttl = Some(bucket.delay());
         }
-        let (properties, headers) = to_properties(&message, self.link.frame_max())?;
         Ok(Prepared {
-            properties,
-            headers,
+            properties: to_properties(&message, self.link.frame_max())?,
             body: message.body,
             routing_key: short(&outgoing.routing_key, "the routing key")?,
             bucket,
@@ -116,7 +115,6 @@ impl AmqpPublisher {
 
 struct Prepared {
     properties: lapin::BasicProperties,
-    headers: lapin::types::FieldTable,
     body: bytes::Bytes,
     routing_key: lapin::types::ShortString,
     bucket: Option<Bucket>,
@@ -141,7 +139,7 @@ impl MessagePublisher for AmqpPublisher {
                 Ok(prepared) => self.room(prepared.body.len(), deadline).await.map(|room| (prepared, room)),
                 Err(error) => Err(error),
             };
-            let (Prepared { properties, headers, body, routing_key, bucket }, room) = match taken {
+            let (Prepared { properties, body, routing_key, bucket }, room) = match taken {
                 Ok(taken) => taken,
                 Err(error) => {
                     answer.give(Err(error.with_operation("publish")));
@@ -150,7 +148,6 @@ impl MessagePublisher for AmqpPublisher {
             };
             let entry = Box::new(Entry {
                 properties,
-                headers,
                 body,
                 routing_key,
                 bucket,

@@ -148,10 +148,9 @@ impl Task {
 
     fn take(&mut self, entry: Box<Entry>) {
         let mut next = Some(entry);
-        while let Some(mut entry) = next {
+        while let Some(entry) = next {
             self.next_id += 1;
             let id = self.next_id;
-            entry.identify(id);
             self.deadlines.insert((entry.deadline, id));
             self.entries.insert(id, entry);
             self.queue.push_back(id);

@@ -1,8 +1,8 @@
 //! What was sent on one channel and not confirmed yet, and the judgement of what the broker answers.
 //!
 //! lapin hangs a returned message on whichever confirmation is resolved next, which need not be its own. So a
-//! confirmation alone says nothing about its message: the returned messages that hang on *any* confirmation say, by the
-//! id in their headers, which publishes had no queue to go to.
+//! confirmation alone says nothing about its message: the returned messages that hang on *any* confirmation say, by their
+//! [identity](super::identity), which publishes had no queue to go to.
 //!
 //! Why a verdict is right once it is given:
 //! - The broker sends `basic.return` before it confirms that same message, and it confirms unroutable messages in the
@@ -28,10 +28,17 @@ use lapin::Confirmation;
 use lapin::options::BasicPublishOptions;
 
 use super::entry::Entry;
+use super::identity::{Identities, Identity};
 use crate::connection::Channel;
-use crate::convert::publish_id;
 
-type Sent = Pin<Box<dyn Future<Output = (u64, lapin::Result<Confirmation>)> + Send>>;
+type Sent = Pin<Box<dyn Future<Output = (Flight, lapin::Result<Confirmation>)> + Send>>;
+
+/// A message that was sent.
+#[derive(Clone, Copy)]
+struct Flight {
+    id: u64,
+    identity: Identity,
+}
 
 /// What a broker says of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +52,9 @@ pub(super) enum Verdict {
 pub(super) struct Window {
     channel: Arc<Channel>,
     sent: FuturesUnordered<Sent>,
-    resolved: VecDeque<(u64, bool)>,
+    resolved: VecDeque<(Flight, bool)>,
     returned: HashSet<u64>,
+    identities: Identities,
     /// Why the channel ended.
     broken: Option<lapin::Error>,
     flag: Arc<Flag>,
@@ -59,6 +67,7 @@ impl Window {
             sent: FuturesUnordered::new(),
             resolved: VecDeque::new(),
             returned: HashSet::new(),
+            identities: Identities::default(),
             broken: None,
             flag: Arc::default(),
         }
@@ -76,7 +85,8 @@ impl Window {
     /// Sends a message. Its frames are queued at the next [`settled`](Self::settled), in the order of these calls.
     pub(super) fn send(&mut self, id: u64, entry: &Entry, exchange: String) {
         let channel = Arc::clone(&self.channel);
-        let (key, properties, body) = (entry.routing_key.clone(), entry.properties.clone(), entry.body.clone());
+        let (properties, identity) = self.identities.identify(id, &entry.properties);
+        let (flight, key, body) = (Flight { id, identity }, entry.routing_key.clone(), entry.body.clone());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         self.sent.push(Box::pin(async move {
             let written = channel.lapin.basic_publish(exchange.into(), key, options, &body, properties).await;
@@ -84,7 +94,7 @@ impl Window {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
-            (id, confirmation)
+            (flight, confirmation)
         }));
     }
 
@@ -102,7 +112,8 @@ impl Window {
             }
             self.pass_lock();
             self.gather();
-            for (id, acked) in self.resolved.drain(..judged) {
+            for (Flight { id, identity }, acked) in self.resolved.drain(..judged) {
+                self.identities.forget(identity);
                 let verdict = match (self.returned.remove(&id), acked) {
                     (true, _) => Verdict::Unroutable,
                     (false, true) => Verdict::Confirmed,
@@ -129,7 +140,7 @@ impl Window {
         }
     }
 
-    fn keep(&mut self, (id, confirmation): (u64, lapin::Result<Confirmation>)) {
+    fn keep(&mut self, (flight, confirmation): (Flight, lapin::Result<Confirmation>)) {
         let (acked, returned) = match confirmation {
             Ok(confirmation) => (!confirmation.is_nack(), confirmation.take_message()),
             Err(error) => {
@@ -137,15 +148,16 @@ impl Window {
                 return;
             }
         };
-        self.returned.extend(returned.and_then(|message| publish_id(&message.delivery.properties)));
-        self.resolved.push_back((id, acked));
+        self.returned.extend(returned.and_then(|message| self.identities.find(&message.delivery.properties)));
+        self.resolved.push_back((flight, acked));
     }
 
     /// Takes and leaves the lock under which lapin handles confirmations. That is what the first poll of this call does;
     /// the promise that it may then wait for is of no use to anyone else.
     fn pass_lock(&mut self) {
         if let Some(Ok(returned)) = self.channel.lapin.wait_for_confirms().now_or_never() {
-            self.returned.extend(returned.iter().filter_map(|message| publish_id(&message.delivery.properties)));
+            let ids = returned.iter().filter_map(|message| self.identities.find(&message.delivery.properties));
+            self.returned.extend(ids);
         }
     }
 }

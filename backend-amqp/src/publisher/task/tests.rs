@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use lapin::BasicProperties;
-use lapin::types::FieldTable;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -26,7 +25,6 @@ async fn give(task: &mut Task, patience: Duration, change: impl FnOnce(&mut Entr
     let batch = Batch::new(1);
     let mut entry = Box::new(Entry {
         properties: BasicProperties::default(),
-        headers: FieldTable::default(),
         body: Bytes::from_static(b"ten bytes."),
         routing_key: "queue".into(),
         bucket: None,
