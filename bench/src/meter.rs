@@ -1,5 +1,6 @@
 //! What passes between the first and the last message.
 
+use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -127,10 +128,13 @@ pub(crate) fn allocations() -> usize {
     stats.allocations + stats.reallocations
 }
 
-/// The most memory that the process had.
+/// The most memory that the process had, where the system tells. `getrusage` would not do: it begins with what the process had that
+/// started this one.
 fn peak_mib() -> f64 {
-    // In KiB on Linux.
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| usage.max_rss() as f64 / 1024.0)
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.unwrap_or(0.0) / 1024.0
 }
 
 fn duration(time: TimeVal) -> Duration {

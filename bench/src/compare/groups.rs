@@ -229,9 +229,9 @@ fn startup() -> Vec<Comparison> {
 
 fn idle() -> Vec<Comparison> {
     let comparison = |broker: &str, place, raw: Option<(&str, &'static str)>| {
-        let mut sides = vec![Side::new("worker", "idle-worker").with("--rate 30")];
-        sides.extend(raw.map(|(label, case)| Side::new(label, case).with("--rate 30").reference()));
-        let title = format!("{broker}: an empty queue, for each second of half a minute");
+        let mut sides = vec![Side::new("worker", "idle-worker").with("--rate 60")];
+        sides.extend(raw.map(|(label, case)| Side::new(label, case).with("--rate 60").reference()));
+        let title = format!("{broker}: an empty queue, for each second of a minute");
         Comparison::new(title, Shape::Idle, place, 1, sides)
     };
     vec![
