@@ -70,7 +70,8 @@ impl Delivery {
         self
     }
 
-    /// The same delivery with another receipt, for a provider that is made of others.
+    /// The same delivery with another receipt, for a provider that is made of others. It costs a copy of all but the message where
+    /// somebody keeps a clone.
     pub fn with_receipt(mut self, receipt: Receipt) -> Self {
         Arc::make_mut(&mut self.shared).receipt = receipt;
         self
@@ -180,7 +181,8 @@ impl Delivery {
         Some(Duration::from_secs(unix_time().saturating_sub(since)))
     }
 
-    /// Adds a value for the handlers further in, found by its type; a layer does that.
+    /// Adds a value for the handlers further in, found by its type; a layer does that. It costs a copy of all but the message, for the
+    /// worker keeps a clone.
     pub fn insert_extension<T: Any + Send + Sync>(&mut self, value: T) {
         Arc::make_mut(&mut self.shared).extensions.insert(Arc::new(value));
     }

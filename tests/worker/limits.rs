@@ -27,6 +27,23 @@ async fn what_was_acked_first_is_not_renewed_and_not_cancelled() {
     assert_eq!(bench.seen.len(), 1);
 }
 
+#[tokio::test]
+async fn handlers_that_never_wait_leave_turns_to_others() {
+    const MESSAGES: usize = 4000;
+    let bench = Bench::new().await;
+    bench.fill(MESSAGES).await;
+    let worker = bench.worker().await.concurrency(MESSAGES).max_messages(MESSAGES as u64);
+    let running = tokio::spawn(worker.run(async || {}));
+    let mut turns = 0;
+    while !running.is_finished() {
+        turns += 1;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(running.await.unwrap().unwrap().counts.acked, MESSAGES as u64);
+    // One for each part of tokio's budget, and a few at the beginning and the end.
+    assert!(turns > MESSAGES / 200, "{turns}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_acked_first_counts_as_acked_whatever_follows() {
     struct Panicking;

@@ -28,7 +28,8 @@ const PERSISTENT: u8 = 2;
 /// A message's properties and headers as they are sent, without the publish id.
 pub(crate) fn to_properties(message: &Message, frame_max: usize) -> Result<BasicProperties> {
     let ours = &message.properties;
-    let headers = to_table(message.headers.iter())?;
+    // A message that was taken by other means than ours may still have that of an earlier publish.
+    let headers = to_table(message.headers.iter().filter(|(name, _)| *name != PUBLISH_ID))?;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     let mut size = HEADER_FRAME + 1 + value::encoded_size(&headers);
     // The entry of the publish id, which may come to it: name, type and value.
@@ -209,6 +210,13 @@ mod tests {
         assert_eq!(to_properties(&message, exact - 1).map_err(|e| e.kind()).unwrap_err(), ErrorKind::TooLarge);
         let long = Message::new("").id("x".repeat(256));
         assert_eq!(to_properties(&long, 131_072).map_err(|e| e.kind()).unwrap_err(), ErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn an_earlier_publish_id_is_left_out() {
+        let mut message = Message::new("").id("id");
+        message.headers.insert(PUBLISH_ID, 77_i64);
+        assert_eq!(publish_id(&to_properties(&message, 131_072).expect("it fits")), None);
     }
 
     #[test]

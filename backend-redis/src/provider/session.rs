@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionAddr, FromRedisValue, ScriptInvocation, Value as Reply, cmd};
 use swarrot_core::{Backoff, Error, ErrorKind, Result};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
@@ -196,6 +197,8 @@ impl<'a> Session<'a> {
                 .map(|(id, fields)| Some(Entry::new(id.parse().ok()?, 1, fields_of(fields)?)))
                 .collect();
             self.shared.arrived(entries.ok_or_else(error::strange_reply)?, false, since, marked);
+            // Whoever waits for them goes first; the next read can wait that long.
+            yield_now().await;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! A slot's memory and its waker are made once and used again for every delivery, and only slots that were woken are
 //! polled.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +20,12 @@ pub(super) struct Slots<F> {
     all: Vec<Slot<F>>,
     free: Vec<usize>,
     woken: Arc<Woken>,
-    /// The list of woken slots, taken out while they are polled.
-    batch: Vec<usize>,
+    /// Woken slots in the order in which they were woken, to be polled.
+    batch: VecDeque<usize>,
 }
+
+/// How many slots are polled in a row before others have a turn: the worker's loop, and other tasks.
+const IN_A_ROW: usize = 128;
 
 struct Slot<F> {
     future: Pin<Box<Option<F>>>,
@@ -65,7 +69,7 @@ impl Wake for Signal {
 
 impl<F: Future> Slots<F> {
     pub(super) fn new() -> Self {
-        Self { all: Vec::new(), free: Vec::new(), woken: Arc::default(), batch: Vec::new() }
+        Self { all: Vec::new(), free: Vec::new(), woken: Arc::default(), batch: VecDeque::new() }
     }
 
     /// How many futures run.
@@ -111,8 +115,9 @@ impl<F: Future> Slots<F> {
     fn poll_finished(&mut self, cx: &Context<'_>, finished: &mut Vec<(usize, Finished<F::Output>)>) -> Poll<()> {
         // Registered before the list is read: a wake-up in between is not lost.
         self.woken.task.register(cx.waker());
-        std::mem::swap(&mut *self.woken.slots.lock().unwrap_or_else(PoisonError::into_inner), &mut self.batch);
-        for index in self.batch.drain(..) {
+        self.batch.extend(self.woken.slots.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
+        let in_a_row = self.batch.len().min(IN_A_ROW);
+        for index in self.batch.drain(..in_a_row) {
             let slot = &mut self.all[index];
             // Before the poll: a wake-up during it counts.
             slot.signal.queued.store(false, Ordering::Release);
@@ -129,7 +134,13 @@ impl<F: Future> Slots<F> {
             self.free.push(index);
             finished.push((index, result));
         }
-        if finished.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        if !finished.is_empty() {
+            return Poll::Ready(());
+        }
+        if !self.batch.is_empty() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, warn};
@@ -87,6 +88,8 @@ pub(super) async fn run<H: Handler>(shared: Arc<Shared>, settings: Settings, han
             () = slots.finished(&mut finished), if slots.running() > 0 => {
                 for (slot, result) in finished.drain(..) {
                     work.finish(slot, result, &mut settling);
+                    // Handlers that never wait, and a provider that has always more, would keep out all other tasks.
+                    consume_budget().await;
                 }
                 work.check_memory();
             }
