@@ -5,14 +5,16 @@
 //! The *guard* counts instructions and allocations, which no neighbour disturbs, and fails beyond the limits in `limits.json`.
 //!
 //! `cargo xtask bench` builds and runs all this.
+//!
+//! What other libraries cost is measured by a program of its own, in `peers/`, which shares [`meter`] and [`figures`].
 
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
 
-mod cli;
-mod figures;
-mod meter;
+pub mod figures;
+pub mod meter;
 
 mod cases;
+mod cli;
 mod compare;
 mod guard;
 mod plot;

@@ -14,7 +14,7 @@ use crate::figures::Figures;
 
 /// Counts messages, and looks at the clock and the process's usage at the first and the last.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     total: u64,
     seen: AtomicU64,
     /// The usage at the beginning, and how many messages came later.
@@ -25,19 +25,19 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// For this many messages, for as long as the process runs.
-    pub(crate) fn new(total: u64) -> &'static Self {
+    pub fn new(total: u64) -> &'static Self {
         let meter =
             Self { total, seen: AtomicU64::new(0), first: OnceLock::new(), last: OnceLock::new(), done: Notify::new() };
         Box::leak(Box::new(meter))
     }
 
     /// Begins now, instead of at the first message.
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         let _ = self.first.set((Usage::now(), self.total));
     }
 
     /// One message.
-    pub(crate) fn hit(&self) {
+    pub fn hit(&self) {
         let seen = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
         if seen == 1 && self.first.get().is_none() {
             let _ = self.first.set((Usage::now(), self.total - 1));
@@ -49,19 +49,24 @@ impl Meter {
     }
 
     /// So many.
-    pub(crate) fn hits(&self, count: usize) {
+    pub fn hits(&self, count: usize) {
         (0..count).for_each(|_| self.hit());
     }
 
+    /// How many there were; more than were awaited, if some came twice.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
     /// Waits for the last one.
-    pub(crate) async fn done(&self) {
+    pub async fn done(&self) {
         while self.last.get().is_none() {
             self.done.notified().await;
         }
     }
 
     /// What was measured, once it is done.
-    pub(crate) fn figures(&self) -> Figures {
+    pub fn figures(&self) -> Figures {
         match (self.first.get(), self.last.get()) {
             (Some((first, messages)), Some(last)) => first.until(last, (*messages).max(1)),
             _ => Figures::default(),

@@ -116,7 +116,8 @@ mod tests {
             (label.to_owned(), false, vec![Figures { messages, seconds: 1.0, ..Figures::default() }])
         };
         let sides = vec![side("half & half", 500), side("all", 1000)];
-        let outcomes = Outcomes { title: "a: b".to_owned(), shape: crate::compare::Shape::Throughput, sides };
+        let (title, shape) = ("a: b".to_owned(), crate::compare::Shape::Throughput);
+        let outcomes = Outcomes { title, shape, sides, buts: Vec::new() };
         let svg = bars("title", &[outcomes]).expect("drawn");
         assert!(svg.contains("half &amp; half") && svg.contains("1.0k"), "{svg}");
         assert!(svg.contains("width=\"225.0\"") && svg.contains("width=\"450.0\""), "{svg}");

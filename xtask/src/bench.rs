@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: compares swarrot with the raw clients, and guards what a message costs.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -13,8 +14,8 @@ pub(crate) struct Args {
     /// Counts instructions and allocations instead, and fails beyond the limits of `bench/limits.json`
     #[arg(long, conflicts_with = "bench")]
     check: bool,
-    /// What to compare (amqp, redis, memory, layers, latency, advice, startup, idle; all these unless told; long), and options
-    /// such as `--rounds 3` or `--only quorum`
+    /// What to compare (amqp, redis, memory, layers, latency, advice, startup, idle; all these unless told; long; peers), and
+    /// options such as `--rounds 3` or `--only quorum`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     bench: Vec<String>,
 }
@@ -37,5 +38,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     install::brokers()?;
     bench.arg("compare").args(&args.bench).arg("--out").arg(target.join("bench"));
     bench.arg("--document").arg(root()?.join("docs/performance.md"));
+    if args.bench.iter().any(|group| group == "peers") {
+        bench.arg("--peers").arg(peers(&target)?);
+    }
     step("compare", &mut bench)
+}
+
+/// Builds the cases of other libraries, in a folder of their own, and only if somebody asks for them: they need hundreds of crates.
+fn peers(target: &Path) -> Result<PathBuf> {
+    let target = target.join("peers");
+    let mut build =
+        cargo(&["build", "-q", "--locked", "--profile", "bench", "--manifest-path", "bench/peers/Cargo.toml"])?;
+    step("build the cases of peers", build.arg("--target-dir").arg(&target))?;
+    Ok(target.join("release/swarrot-peers"))
 }

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use swarrot::topology::QueueKind;
 
+use super::peers::peers;
 use super::run::{Comparison, Side};
 use super::servers::Place;
 use super::table::Shape;
@@ -28,10 +29,12 @@ pub(crate) enum Group {
     Idle,
     /// A million messages through one worker, and two million in a queue: takes a quarter of an hour
     Long,
+    /// Other libraries on RabbitMQ and Redis, which are built for it
+    Peers,
 }
 
 impl Group {
-    /// All but the long one.
+    /// All but the long one, and the one that needs another program.
     pub(crate) const USUAL: [Self; 8] =
         [Self::Amqp, Self::Redis, Self::Memory, Self::Layers, Self::Latency, Self::Advice, Self::Startup, Self::Idle];
 
@@ -50,15 +53,16 @@ impl Group {
             Self::Startup => startup(),
             Self::Idle => idle(),
             Self::Long => long(),
+            Self::Peers => peers(),
         }
     }
 }
 
-const CLASSIC: Place = Place::RabbitMq(QueueKind::Classic);
-const QUORUM: Place = Place::RabbitMq(QueueKind::Quorum);
+pub(super) const CLASSIC: Place = Place::RabbitMq(QueueKind::Classic);
+pub(super) const QUORUM: Place = Place::RabbitMq(QueueKind::Quorum);
 
 /// Bodies, and by which part their number is less.
-const SIZES: [(&str, usize, u64); 2] = [("200 B", 200, 1), ("1 KiB", 1024, 2)];
+pub(super) const SIZES: [(&str, usize, u64); 2] = [("200 B", 200, 1), ("1 KiB", 1024, 2)];
 
 fn amqp() -> Vec<Comparison> {
     let mut all = Vec::new();

@@ -2,6 +2,7 @@
 
 mod document;
 mod groups;
+mod peers;
 mod run;
 mod servers;
 mod table;
@@ -9,7 +10,7 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 pub(crate) use self::groups::Group;
 pub(crate) use self::run::Outcomes;
@@ -22,7 +23,7 @@ use crate::plot;
 /// How to compare.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to compare; all but `long`, unless told
+    /// What to compare; all but `long` and `peers`, unless told
     #[arg(value_enum)]
     groups: Vec<Group>,
     /// How often each case runs
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// Only comparisons that have this in their title
     #[arg(long)]
     only: Option<String>,
+    /// The program with the cases of other libraries
+    #[arg(long)]
+    peers: Option<PathBuf>,
     /// Where tables and figures go as files
     #[arg(long)]
     out: Option<PathBuf>,
@@ -48,7 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(document) = &args.document {
         document::check(document, &groups)?;
     }
-    let mut runner = Runner::new(args.rounds)?;
+    ensure!(args.peers.is_some() || !groups.contains(&Group::Peers), "say with --peers which program has their cases");
+    let mut runner = Runner::new(args.rounds, args.peers.clone())?;
     for group in groups {
         let mut outcomes = Vec::new();
         let mut tables = Vec::new();

@@ -65,6 +65,10 @@ pub(crate) struct Side {
     args: Vec<String>,
     /// Whether the others are compared with it.
     pub(crate) reference: bool,
+    /// Another library: its case is in the program of those, which fills its queue and checks that all is handled.
+    peer: bool,
+    /// What it promises less than the reference, or does not do.
+    pub(crate) but: &'static str,
     /// A part of the messages, for what is slow.
     part: u64,
     /// Messages that stand in the queue behind those that are handled.
@@ -73,7 +77,21 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(label: &str, case: &'static str) -> Self {
-        Self { label: label.to_owned(), case, args: Vec::new(), reference: false, part: 1, behind: 0 }
+        Self {
+            label: label.to_owned(),
+            case,
+            args: Vec::new(),
+            reference: false,
+            peer: false,
+            but: "",
+            part: 1,
+            behind: 0,
+        }
+    }
+
+    /// Another library, and what it promises less than swarrot or does not do.
+    pub(crate) fn peer(label: &str, case: &'static str, but: &'static str) -> Self {
+        Self { peer: true, but, ..Self::new(label, case) }
     }
 
     /// Adds options, separated by blanks.
@@ -108,6 +126,9 @@ pub(crate) struct Outcomes {
     pub(crate) shape: Shape,
     /// For each side, its label, whether it is a reference, and its figures in each round.
     pub(crate) sides: Vec<(String, bool, Vec<Figures>)>,
+    /// For each side, what it promises less than the reference, or does not do; empty where there is no such thing.
+    #[serde(default)]
+    pub(crate) buts: Vec<String>,
 }
 
 /// Runs comparisons.
@@ -116,12 +137,14 @@ pub(crate) struct Runner {
     runtime: Runtime,
     rounds: usize,
     own: PathBuf,
+    /// The program with the cases of other libraries.
+    peers: Option<PathBuf>,
 }
 
 impl Runner {
-    pub(crate) fn new(rounds: usize) -> Result<Self> {
+    pub(crate) fn new(rounds: usize, peers: Option<PathBuf>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        Ok(Self { servers: Servers::default(), runtime, rounds, own: env::current_exe()? })
+        Ok(Self { servers: Servers::default(), runtime, rounds, own: env::current_exe()?, peers })
     }
 
     /// Runs all sides in each round, each time in another order; where nothing but waiting is compared, all at once.
@@ -133,12 +156,16 @@ impl Runner {
         let at = At { url: &url, pid, comparison };
         let mut sides: Vec<_> =
             comparison.sides.iter().map(|side| (side.label.clone(), side.reference, Vec::new())).collect();
+        let outcomes = |sides| {
+            let buts = comparison.sides.iter().map(|side| side.but.to_owned()).collect();
+            Outcomes { title: comparison.title.clone(), shape: comparison.shape, sides, buts }
+        };
         if comparison.shape == Shape::Idle {
             eprintln!("{}", comparison.title);
             for ((_, _, rounds), figures) in sides.iter_mut().zip(self.all_at_once(&at)?) {
                 rounds.push(figures);
             }
-            return Ok(Outcomes { title: comparison.title.clone(), shape: comparison.shape, sides });
+            return Ok(outcomes(sides));
         }
         let rounds = comparison.rounds.unwrap_or(self.rounds);
         for round in 0..rounds {
@@ -152,16 +179,21 @@ impl Runner {
             eprint!("\r{}: round {} of {rounds}   ", comparison.title, round + 1);
         }
         eprintln!();
-        Ok(Outcomes { title: comparison.title.clone(), shape: comparison.shape, sides })
+        Ok(outcomes(sides))
     }
 
     /// Runs a side by itself, with a queue made for it.
     fn one(&self, at: &At<'_>, side: &Side) -> Result<Figures> {
         let messages = at.comparison.messages / side.part;
-        let broker = self.prepare(at, if at.comparison.filled { messages + side.behind } else { 0 })?;
+        let fill = at.comparison.filled && !side.peer;
+        let broker = self.prepare(at, if fill { messages + side.behind } else { 0 })?;
         let figures = self.case(at, side, messages)?;
         if let Some(broker) = broker {
             self.runtime.block_on(check(&*broker, at.comparison, side))?;
+        }
+        if side.peer {
+            // On Redis it has names of its own, which nobody else knows.
+            self.runtime.block_on(servers::clear(at.comparison.place, at.url))?;
         }
         Ok(figures)
     }
@@ -192,19 +224,39 @@ impl Runner {
 
     /// Runs a side's case in a process of its own.
     fn case(&self, at: &At<'_>, side: &Side, messages: u64) -> Result<Figures> {
-        let mut command = Command::new(&self.own);
-        command.args(["case", side.case, "--url", at.url, "--queue", at.comparison.place.queue()]);
-        command.arg("--messages").arg(messages.to_string()).arg("--size").arg(at.comparison.size.to_string());
-        command.args(&side.args).stderr(Stdio::inherit());
+        if side.peer && at.comparison.filled {
+            self.aside("fill", at, side, messages)?;
+        }
+        let mut command = self.command("case", at, side, messages)?;
         let before = at.pid.map_or(0.0, servers::cpu);
         let output = command.output().context("cannot run a case")?;
         let after = at.pid.map_or(0.0, servers::cpu);
         if !output.status.success() {
             bail!("the case failed: {}", output.status);
         }
+        if side.peer {
+            self.aside("check", at, side, messages)?;
+        }
         let mut figures: Figures = serde_json::from_slice(&output.stdout).context("cannot read what a case printed")?;
         figures.broker = (after - before) / figures.messages as f64;
         Ok(figures)
+    }
+
+    /// Does what belongs to a case but not to what it costs.
+    fn aside(&self, what: &str, at: &At<'_>, side: &Side, messages: u64) -> Result<()> {
+        let status = self.command(what, at, side, messages)?.status();
+        let status = status.with_context(|| format!("cannot run {what}"))?;
+        ensure!(status.success(), "{what} failed: {status}");
+        Ok(())
+    }
+
+    fn command(&self, what: &str, at: &At<'_>, side: &Side, messages: u64) -> Result<Command> {
+        let program = if side.peer { self.peers.as_ref().context("there are no cases of peers")? } else { &self.own };
+        let mut command = Command::new(program);
+        command.args([what, side.case, "--url", at.url, "--queue", at.comparison.place.queue()]);
+        command.arg("--messages").arg(messages.to_string()).arg("--size").arg(at.comparison.size.to_string());
+        command.args(&side.args).stderr(Stdio::inherit());
+        Ok(command)
     }
 }
 
@@ -250,8 +302,8 @@ async fn wait(broker: &dyn Broker, queue: &str, messages: u64) -> Result<()> {
 /// Nothing may be left of what was to be handled.
 async fn check(broker: &dyn Broker, comparison: &Comparison, side: &Side) -> Result<()> {
     let queue = comparison.place.queue();
-    // With more behind them, a few of those were handled too before the worker had stopped.
-    if comparison.filled && side.behind == 0 && !side.leaves() {
+    // With more behind them, a few of those were handled too before the worker had stopped; peers are checked by their program.
+    if comparison.filled && side.behind == 0 && !side.peer && !side.leaves() {
         wait(broker, queue, 0).await?;
         let parked = broker.stats(queue).await?.parked.unwrap_or(0);
         ensure!(parked == 0, "{parked} messages were parked");

@@ -71,6 +71,18 @@ where
     place.as_ref().context("the broker is gone")
 }
 
+/// Removes all that is in a Redis, which is private, so that nothing of it is anybody else's.
+///
+/// # Errors
+/// If it does not answer.
+pub(crate) async fn clear(place: Place, url: &str) -> Result<()> {
+    if matches!(place, Place::Redis | Place::VolatileRedis) {
+        let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.context("cannot clear Redis")?;
+    }
+    Ok(())
+}
+
 /// Processor time that a process has used, in microseconds; the kernel counts in hundredths of a second.
 pub(crate) fn cpu(pid: i32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -12,6 +12,8 @@ use crate::figures::Figures;
 pub(crate) enum Shape {
     /// Messages a second, and what they cost both sides.
     Throughput,
+    /// The same, of other libraries, where a ratio says how much faster the reference is.
+    Peers,
     /// Time and allocations of a message.
     Each,
     /// How late messages are.
@@ -28,7 +30,7 @@ impl Shape {
     /// Heads, values, and decimals.
     fn columns(self) -> &'static [Column] {
         match self {
-            Self::Throughput => &[
+            Self::Throughput | Self::Peers => &[
                 ("messages/s", Figures::rate, 0),
                 ("client µs", |f| f.cpu, 1),
                 ("broker µs", |f| f.broker, 1),
@@ -45,7 +47,7 @@ impl Shape {
     }
 }
 
-/// A table in Markdown: the median of each figure, and ratios with the least and the greatest of all rounds.
+/// A table in Markdown: the median of each figure, ratios with the least and the greatest of all rounds, and what to know beside.
 pub(crate) fn markdown(outcomes: &Outcomes) -> String {
     let columns = outcomes.shape.columns();
     let references: Vec<_> = outcomes.sides.iter().filter(|(_, reference, _)| *reference).collect();
@@ -53,11 +55,15 @@ pub(crate) fn markdown(outcomes: &Outcomes) -> String {
     for (head, ..) in columns {
         let _ = write!(out, " {head} |");
     }
+    let inverted = outcomes.shape == Shape::Peers;
     for (label, ..) in &references {
-        let _ = write!(out, " ÷ {label} |");
+        let _ = if inverted { write!(out, " {label} ÷ it |") } else { write!(out, " ÷ {label} |") };
     }
-    let _ = write!(out, "\n|---|{}\n", "--:|".repeat(columns.len() + references.len()));
-    for (label, _, rounds) in &outcomes.sides {
+    let buts = outcomes.buts.iter().any(|but| !but.is_empty());
+    out.push_str(if buts { " but |" } else { "" });
+    let _ = write!(out, "\n|---|{}", "--:|".repeat(columns.len() + references.len()));
+    out.push_str(if buts { "---|\n" } else { "\n" });
+    for (index, (label, _, rounds)) in outcomes.sides.iter().enumerate() {
         let _ = write!(out, "| {label} |");
         for (_, value, decimals) in columns {
             let _ = write!(out, " {} |", number(median(rounds.iter().map(value)), *decimals));
@@ -65,10 +71,17 @@ pub(crate) fn markdown(outcomes: &Outcomes) -> String {
         for (_, _, others) in &references {
             // In the same round.
             let (_, value, _) = columns[0];
-            let ratios: Vec<f64> = rounds.iter().zip(others).map(|(one, other)| value(one) / value(other)).collect();
+            let ratio = |(one, other): (&Figures, &Figures)| {
+                let ratio = value(one) / value(other);
+                if inverted { ratio.recip() } else { ratio }
+            };
+            let ratios: Vec<f64> = rounds.iter().zip(others).map(ratio).collect();
             let (least, greatest) =
                 ratios.iter().fold((f64::INFINITY, 0.0_f64), |(least, most), r| (least.min(*r), most.max(*r)));
             let _ = write!(out, " **{:.2}** ({least:.2}–{greatest:.2}) |", median(ratios.into_iter()));
+        }
+        if buts {
+            let _ = write!(out, " {} |", outcomes.buts.get(index).map_or("", String::as_str));
         }
         out.push('\n');
     }
@@ -103,6 +116,17 @@ fn number(value: f64, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_of_peers_says_how_much_faster_the_reference_is() {
+        let figures = |messages| vec![Figures { messages, seconds: 1.0, ..Figures::default() }];
+        let sides = vec![("ours".to_owned(), true, figures(300)), ("theirs".to_owned(), false, figures(100))];
+        let buts = vec![String::new(), "no confirm".to_owned()];
+        let table = markdown(&Outcomes { title: "a".to_owned(), shape: Shape::Peers, sides, buts });
+        assert!(table.contains("| ours ÷ it | but |\n"), "{table}");
+        assert!(table.contains("| **1.00** (1.00–1.00) |  |\n"), "{table}");
+        assert!(table.contains("| **3.00** (3.00–3.00) | no confirm |\n"), "{table}");
+    }
 
     #[test]
     fn numbers_are_grouped() {
