@@ -1,5 +1,6 @@
 //! What passes between the first and the last message.
 
+use std::fs;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -132,10 +133,13 @@ pub(crate) fn allocations() -> usize {
     stats.allocations + stats.reallocations
 }
 
-/// The most memory that the process had.
+/// The most memory that the process had. Not by `getrusage`, which begins with what the process had that started it: a case would
+/// seem to need no less than the program that runs comparisons.
 fn peak_mib() -> f64 {
-    // In KiB on Linux.
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| usage.max_rss() as f64 / 1024.0)
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).and_then(|peak| peak.split_whitespace().next());
+    peak.and_then(|kib| kib.parse::<f64>().ok()).map_or(0.0, |kib| kib / 1024.0)
 }
 
 fn duration(time: TimeVal) -> Duration {
