@@ -26,10 +26,17 @@ pub(crate) async fn publish<P: Publish>(o: &Options, publishers: Vec<P>) -> Resu
     Ok(meter.figures())
 }
 
-/// The same without confirmations, where the process must not end before the broker has what it was sent: that would be lost.
-pub(crate) async fn publish_unconfirmed<P: Publish>(o: &Options, queue: &str, publishers: Vec<P>) -> Result<Figures> {
+/// The same without confirmations, where nothing may end before the broker has what it was sent: messages were lost when the process
+/// ended behind the last call, and on quorum queues also when the channel was closed while the process went on.
+pub(crate) async fn publish_unconfirmed<P: Publish + Clone>(
+    o: &Options,
+    queue: &str,
+    publishers: Vec<P>,
+) -> Result<Figures> {
+    let kept = publishers.clone();
     let figures = publish(o, publishers).await?;
     Rabbit::open(&o.url).await?.has(queue, o.messages).await?;
+    drop(kept);
     Ok(figures)
 }
 
