@@ -259,7 +259,10 @@ impl Task {
                 let ceiling = REFUSED.0.saturating_mul(1 << entry.refusals.min(8)).min(REFUSED.1);
                 entry.refusals += 1;
                 let pause = ceiling.mul_f64(0.5 + fastrand::f64() / 2.0);
-                self.refused.insert((now + pause, id));
+                // Sent so late that the answer may not come in time, it would end as one of which nothing is known.
+                if now + 2 * pause < entry.deadline {
+                    self.refused.insert((now + pause, id));
+                }
                 continue;
             }
             let Some(entry) = self.entries.get_mut(&id) else {

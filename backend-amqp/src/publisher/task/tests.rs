@@ -81,6 +81,23 @@ async fn what_has_its_verdict_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_refused_is_not_sent_again_too_late_for_an_answer() {
+    let mut task = task();
+    let flying = |entry: &mut Entry| {
+        entry.stage = Stage::Flying;
+        entry.refusals = 8;
+    };
+    let (early, _answer) = give(&mut task, 5 * SECOND, flying).await;
+    let (late, answer) = give(&mut task, SECOND, flying).await;
+    task.judge(&mut vec![(early, Verdict::Refused), (late, Verdict::Refused)]);
+    let again: Vec<_> = task.refused.iter().map(|(_, id)| *id).collect();
+    assert_eq!(again, [early], "the pauses are of half a second at least");
+    tokio::time::advance(SECOND).await;
+    task.expire(Instant::now());
+    assert_eq!(result(&answer).await, Err(ErrorKind::Rejected));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_tried_again_while_blocked() {
     let mut task = task();
     task.blocked = watch::channel(true).1;
