@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use swarrot::prelude::*;
+use swarrot::topology::QueueKind;
 use tokio::runtime::Runtime;
 
 use super::servers::{self, Place, Servers};
@@ -303,7 +304,7 @@ async fn wait(broker: &dyn Broker, queue: &str, messages: u64) -> Result<()> {
 async fn check(broker: &dyn Broker, comparison: &Comparison, side: &Side) -> Result<()> {
     let queue = comparison.place.queue();
     // With more behind them, a few of those were handled too before the worker had stopped; peers are checked by their program.
-    if comparison.filled && side.behind == 0 && !side.peer && !side.leaves() {
+    if comparison.filled && side.behind == 0 && !side.peer && !side.leaves(comparison.place) {
         wait(broker, queue, 0).await?;
         let parked = broker.stats(queue).await?.parked.unwrap_or(0);
         ensure!(parked == 0, "{parked} messages were parked");
@@ -316,7 +317,11 @@ async fn check(broker: &dyn Broker, comparison: &Comparison, side: &Side) -> Res
 impl Side {
     /// Whether it acknowledges messages without deleting them; or, on a quorum queue, may close its connection before RabbitMQ has
     /// passed on the last acknowledgements, which are forgotten then.
-    fn leaves(&self) -> bool {
-        matches!(self.case, "redis-tuned" | "redis-each" | "amqp-plain")
+    fn leaves(&self, place: Place) -> bool {
+        match self.case {
+            "redis-tuned" | "redis-each" => true,
+            "amqp-plain" => place == Place::RabbitMq(QueueKind::Quorum),
+            _ => false,
+        }
     }
 }

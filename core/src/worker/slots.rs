@@ -15,6 +15,9 @@ use tracing::error;
 
 use crate::layer::Panicked;
 
+/// How many slots are polled in a row before others have a turn: the worker's loop, and other tasks.
+const IN_A_ROW: usize = 128;
+
 /// Futures in numbered slots.
 pub(super) struct Slots<F> {
     all: Vec<Slot<F>>,
@@ -23,9 +26,6 @@ pub(super) struct Slots<F> {
     /// Woken slots in the order in which they were woken, to be polled.
     batch: VecDeque<usize>,
 }
-
-/// How many slots are polled in a row before others have a turn: the worker's loop, and other tasks.
-const IN_A_ROW: usize = 128;
 
 struct Slot<F> {
     future: Pin<Box<Option<F>>>,
@@ -183,6 +183,32 @@ mod tests {
         assert_eq!(results(&mut slots).await, [(1, Ok(5))]);
         assert_eq!(results(&mut slots).await, [(0, Ok(20))]);
         assert_eq!(slots.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn so_many_in_a_row_and_each_in_its_order() {
+        let mut slots = Slots::new();
+        for n in 0..300 {
+            slots.start(async move { n }.boxed());
+        }
+        let mut seen = Vec::new();
+        for expected in [IN_A_ROW, IN_A_ROW, 300 - 2 * IN_A_ROW] {
+            let some = results(&mut slots).await;
+            assert_eq!(some.len(), expected);
+            seen.extend(some.into_iter().map(|(_, result)| result.expect("it returned")));
+        }
+        assert!(seen.into_iter().eq(0..300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_behind_many_that_wait_have_their_turn() {
+        let mut slots = Slots::new();
+        for _ in 0..2 * IN_A_ROW {
+            slots.start(std::future::pending().boxed());
+        }
+        slots.start(async { 1 }.boxed());
+        let in_time = tokio::time::timeout(Duration::from_secs(1), results(&mut slots)).await;
+        assert_eq!(in_time.expect("it is polled"), [(2 * IN_A_ROW, Ok(1))]);
     }
 
     #[tokio::test]

@@ -45,3 +45,31 @@ impl Turns {
         handler.await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_that_is_free_takes_nothing_of_the_budget() {
+        let turns = Turns::default();
+        // More than tokio's budget for one poll of a task.
+        for n in 0..1000 {
+            assert!(turns.beside_others().now_or_never().is_some(), "the {n}th is overtaken by those behind it");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_to_run_alone_is_not_passed_by() {
+        let turns = Turns::default();
+        let first = turns.beside_others().await;
+        let mut alone = pin!(turns.alone(async {}));
+        assert!(timeout(2 * SHUFFLE, &mut alone).await.is_err(), "another runs");
+        assert!(turns.beside_others().now_or_never().is_none(), "it is behind the one that waits");
+        drop(first);
+        alone.await;
+        assert!(turns.beside_others().now_or_never().is_some());
+    }
+}

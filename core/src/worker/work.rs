@@ -168,17 +168,18 @@ async fn call<H: Handler>(callee: Arc<Callee<H>>, delivery: Delivery, suspect: b
         return Box::pin(async move { callee.shared.turns.alone(callee.handle(delivery)).await }).await;
     }
     let _turn = callee.shared.turns.beside_others().await;
-    if callee.ack_first {
-        return Box::pin(callee.handle(delivery)).await;
-    }
-    Called::Handled(callee.handler.handle(delivery).await)
+    callee.handle(delivery).await
 }
 
 impl<H: Handler> Callee<H> {
     async fn handle(&self, delivery: Delivery) -> Called {
-        if !self.ack_first {
-            return Called::Handled(self.handler.handle(delivery).await);
+        if self.ack_first {
+            return Box::pin(self.ack_and_handle(delivery)).await;
         }
+        Called::Handled(self.handler.handle(delivery).await)
+    }
+
+    async fn ack_and_handle(&self, delivery: Delivery) -> Called {
         if let Err(error) = self.shared.provider.settle(&[Settlement::new(delivery.receipt(), Outcome::Ack)]).await {
             let (queue, id) = (delivery.queue(), delivery.id());
             warn!(queue, id, %error, "not handled, since it could not be acked before");
