@@ -4,6 +4,7 @@ mod apalis_amqp;
 mod apalis_redis;
 mod broccoli;
 mod omniqueue_amqp;
+mod omniqueue_loop;
 mod omniqueue_redis;
 mod ruststream_amqp;
 mod ruststream_frames;

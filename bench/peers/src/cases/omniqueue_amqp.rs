@@ -1,18 +1,16 @@
 //! omniqueue on RabbitMQ. It has no worker, and makes no queue; `send` returns when lapin has the message.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use futures_util::future::try_join_all;
+use anyhow::Result;
 use omniqueue::backends::RabbitMqBackend;
 use omniqueue::backends::rabbitmq::{
     BasicConsumeOptions, BasicProperties, BasicPublishOptions, ConnectionProperties, FieldTable, RabbitMqConfig,
     RabbitMqProducer,
 };
 use swarrot_bench::figures::Figures;
-use swarrot_bench::meter::Meter;
 
+use super::omniqueue_loop;
 use crate::Options;
 use crate::looks::Rabbit;
 use crate::work::{self, Publish};
@@ -21,23 +19,9 @@ pub(super) async fn fill(o: &Options) -> Result<()> {
     Rabbit::open(&o.url).await?.fill(&o.queue, &body(o), o.messages).await
 }
 
-/// Receives as many as there are, and handles and acknowledges them at once.
 pub(super) async fn consume(o: &Options) -> Result<Figures> {
-    let mut consumer = RabbitMqBackend::builder(config(o)).build_consumer().await?;
-    let meter = Meter::new(o.messages);
-    let mut left = o.messages;
-    while left > 0 {
-        let deliveries = consumer.receive_all(o.concurrency, Duration::from_secs(10)).await?;
-        ensure!(!deliveries.is_empty(), "nothing came, {left} are missing");
-        left = left.checked_sub(deliveries.len() as u64).context("more came than were sent")?;
-        try_join_all(deliveries.into_iter().map(|delivery| {
-            meter.hit();
-            delivery.ack()
-        }))
-        .await
-        .map_err(|(error, _)| error)?;
-    }
-    work::figures(o, meter)
+    let consumer = RabbitMqBackend::builder(config(o)).build_consumer().await?;
+    omniqueue_loop::consume(o, consumer, o.concurrency).await
 }
 
 pub(super) async fn publish(o: &Options) -> Result<Figures> {

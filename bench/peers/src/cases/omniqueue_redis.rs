@@ -1,17 +1,14 @@
 //! omniqueue on Redis Streams. It has no worker, and makes no consumer group.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use futures_util::future::try_join_all;
+use anyhow::Result;
 use omniqueue::backends::RedisBackend;
 use omniqueue::backends::redis::{RedisConfig, RedisConnectionManager, RedisProducer};
 use redis::AsyncCommands;
 use swarrot_bench::figures::Figures;
-use swarrot_bench::meter::Meter;
 
-use super::GROUP;
+use super::{GROUP, omniqueue_loop};
 use crate::Options;
 use crate::looks::Store;
 use crate::work::{self, Publish};
@@ -24,23 +21,9 @@ pub(super) async fn fill(o: &Options) -> Result<()> {
     work::fill(o, publishers(o).await?).await
 }
 
-/// Reads as many as there are, and handles and acknowledges them at once.
 pub(super) async fn consume(o: &Options) -> Result<Figures> {
-    let mut consumer = RedisBackend::builder(config(o)).build_consumer().await?;
-    let meter = Meter::new(o.messages);
-    let mut left = o.messages;
-    while left > 0 {
-        let deliveries = consumer.receive_all(o.prefetch.into(), Duration::from_secs(10)).await?;
-        ensure!(!deliveries.is_empty(), "nothing came, {left} are missing");
-        left = left.checked_sub(deliveries.len() as u64).context("more came than were sent")?;
-        try_join_all(deliveries.into_iter().map(|delivery| {
-            meter.hit();
-            delivery.ack()
-        }))
-        .await
-        .map_err(|(error, _)| error)?;
-    }
-    work::figures(o, meter)
+    let consumer = RedisBackend::builder(config(o)).build_consumer().await?;
+    omniqueue_loop::consume(o, consumer, o.prefetch.into()).await
 }
 
 pub(super) async fn publish(o: &Options) -> Result<Figures> {
