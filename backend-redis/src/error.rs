@@ -5,6 +5,8 @@ use std::time::Duration;
 use redis::{ErrorKind as RedisKind, RedisError, ServerErrorKind};
 use swarrot_core::{Error, ErrorKind, Result};
 
+const NO_ANSWER: &str = "the server did not answer in time; try again, or check host, port and network";
+
 pub(crate) fn queue_not_found(queue: &str) -> Error {
     Error::new(ErrorKind::NotFound, "the queue does not exist; declare it first").with_target(queue)
 }
@@ -44,6 +46,11 @@ pub(crate) fn full(queue: &str) -> Error {
 pub(crate) fn unknown(timeout: Duration) -> Error {
     let message = format!("sent, and no answer came within {timeout:?}; publish it again with the same id");
     Error::new(ErrorKind::Unknown, message)
+}
+
+/// An answer in [`describe`] too: which of two timers ends first, ours or that of redis-rs, is chance.
+pub(crate) fn no_answer() -> Error {
+    Error::new(ErrorKind::Timeout, NO_ANSWER)
 }
 
 pub(crate) fn not_replicated(replicas: u32, timeout: Duration) -> Error {
@@ -108,9 +115,7 @@ fn describe(error: &RedisError) -> (ErrorKind, &'static str) {
         (Some("CROSSSLOT"), _) => {
             (ErrorKind::InvalidInput, "the server is a node of a cluster; use a redis+cluster:// URL")
         }
-        (_, RedisKind::Io) if error.is_timeout() => {
-            (ErrorKind::Timeout, "the server did not answer in time; try again, or check host, port and network")
-        }
+        (_, RedisKind::Io) if error.is_timeout() => (ErrorKind::Timeout, NO_ANSWER),
         (_, RedisKind::Io) if error.is_connection_refusal() => {
             (ErrorKind::Connection, "nothing listens there; check host and port, or start the server")
         }

@@ -111,7 +111,7 @@ pub(crate) async fn open_cluster(config: &Config, breaks: Arc<AtomicU64>) -> Res
     let client = builder.build().map_err(error::from_redis)?;
     match timeout(config.connect_timeout * 2, client.get_async_connection()).await {
         Ok(connection) => connection.map_err(error::from_redis),
-        Err(_) => Err(connect_timeout()),
+        Err(_) => Err(error::no_answer()),
     }
 }
 
@@ -148,7 +148,7 @@ async fn open(config: &Config, address: &ConnectionAddr, answer: Duration) -> Re
     };
     match timeout(config.connect_timeout, opening).await {
         Ok(opened) => opened.map_err(error::from_redis),
-        Err(_) => Err(connect_timeout()),
+        Err(_) => Err(error::no_answer()),
     }
 }
 
@@ -156,10 +156,6 @@ async fn open(config: &Config, address: &ConnectionAddr, answer: Duration) -> Re
 fn peer(info: &Value) -> Option<String> {
     let info: String = redis::from_redis_value(info.clone()).ok()?;
     info.split(' ').find_map(|field| field.strip_prefix("addr=")).map(str::to_owned)
-}
-
-fn connect_timeout() -> Error {
-    Error::new(ErrorKind::Timeout, "the server did not take the connection in time")
 }
 
 fn info(config: &Config, address: &ConnectionAddr) -> RedisResult<ConnectionInfo> {
@@ -230,7 +226,7 @@ async fn ask_sentinel(config: &Config, host: &(String, u16), master: &str) -> Re
     };
     match timeout(config.connect_timeout, asking).await {
         Ok(answer) => answer.map_err(error::from_redis),
-        Err(_) => Err(connect_timeout()),
+        Err(_) => Err(error::no_answer()),
     }
 }
 

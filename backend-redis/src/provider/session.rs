@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionAddr, FromRedisValue, ScriptInvocation, Value as Reply, cmd};
-use swarrot_core::{Backoff, Error, ErrorKind, Result};
+use swarrot_core::{Backoff, Result};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
@@ -235,7 +235,7 @@ impl<'a> Session<'a> {
         let answer = timeout(MAX_BLOCK + ANSWER, script.invoke_async(&mut self.connection)).await;
         match answer {
             Ok(answer) => answer.map_err(error::from_redis),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "the server did not answer in time")),
+            Err(_) => Err(error::no_answer()),
         }
     }
 }

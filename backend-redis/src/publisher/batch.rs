@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use redis::ScriptInvocation;
-use swarrot_core::{Backoff, Error, ErrorKind, Result};
+use swarrot_core::{Backoff, Error, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Shared;
@@ -84,7 +84,7 @@ impl Shared {
                     sleep(backoff.next_delay()).await;
                 }
                 Ok(answer) => return answer,
-                Err(_) => return Err(no_answer()),
+                Err(_) => return Err(error::no_answer()),
             }
         }
     }
@@ -219,7 +219,7 @@ impl Shared {
                         None => unknown,
                     });
                 }
-                return Err(last.unwrap_or_else(no_answer));
+                return Err(last.unwrap_or_else(error::no_answer));
             }
             sleep(pause).await;
         }
@@ -270,11 +270,6 @@ impl Shared {
         }
         script
     }
-}
-
-/// The time is up, and nothing was sent.
-pub(super) fn no_answer() -> Error {
-    Error::new(ErrorKind::Timeout, "the server did not answer in time")
 }
 
 /// How many messages go into the next batch.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
-use super::batch::{MAX_MESSAGES, Prepared, no_answer};
+use super::batch::{MAX_MESSAGES, Prepared};
 use crate::error;
 
 /// How many send at once.
@@ -104,7 +104,7 @@ impl Shared {
             Ok(Err(_)) => {
                 fail(results, &Error::new(ErrorKind::Unknown, "the runtime ended before the server had answered"));
             }
-            Err(_) if self.turns.withdraw(id) => fail(results, &no_answer()),
+            Err(_) if self.turns.withdraw(id) => fail(results, &error::no_answer()),
             Err(_) => fail(results, &error::unknown(self.options.timeout)),
         }
     }
