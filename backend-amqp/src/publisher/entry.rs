@@ -3,10 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::ShortString;
-use swarrot_core::{Error, ErrorKind, Result};
+use swarrot_core::{Error, ErrorKind, Message, Result};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
@@ -14,8 +13,9 @@ use crate::topology::delay::Bucket;
 
 /// A message that was taken over from a caller and has no verdict yet.
 pub(super) struct Entry {
-    pub(super) properties: BasicProperties,
-    pub(super) body: Bytes,
+    pub(super) message: Message,
+    /// What it was translated to, until it is sent. For sending it again it is translated again.
+    pub(super) properties: Option<BasicProperties>,
     pub(super) routing_key: ShortString,
     /// Where it waits first, if it is delayed.
     pub(super) bucket: Option<Bucket>,
@@ -30,7 +30,33 @@ pub(super) struct Entry {
     pub(super) missed: bool,
     pub(super) answer: Answer,
     /// Its share of the room that a publisher has; free again with the verdict.
-    pub(super) _room: Room,
+    pub(super) room: Option<Room>,
+}
+
+impl Entry {
+    /// One that has neither room nor anybody who waits for it.
+    pub(super) fn new(
+        message: Message,
+        properties: BasicProperties,
+        routing_key: ShortString,
+        bucket: Option<Bucket>,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            message,
+            properties: Some(properties),
+            routing_key,
+            bucket,
+            deadline,
+            stage: Stage::Queued,
+            sent_at: None,
+            lost: Lost::Never,
+            refusals: 0,
+            missed: false,
+            answer: Answer::default(),
+            room: None,
+        }
+    }
 }
 
 /// Whether an entry was sent before, on a channel that ended without a verdict on it.
@@ -104,8 +130,8 @@ impl Batch {
     }
 }
 
-/// The place for one result, filled at most once.
-#[derive(Debug)]
+/// The place for one result, filled at most once; by default there is none.
+#[derive(Debug, Default)]
 pub(super) struct Answer(Option<(Arc<Batch>, usize)>);
 
 impl Answer {

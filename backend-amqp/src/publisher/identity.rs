@@ -4,12 +4,12 @@
 //! publish id in its headers, of which there is only one. A message id goes with every message anyhow, while a table of headers
 //! costs a broker that would have none to read a fifth of its time.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, RandomState};
 
 use lapin::BasicProperties;
 use lapin::types::AMQPValue;
+use rustc_hash::FxHashMap;
 
 use crate::convert::{PUBLISH_ID, publish_id};
 
@@ -17,7 +17,7 @@ use crate::convert::{PUBLISH_ID, publish_id};
 #[derive(Debug, Default)]
 pub(super) struct Identities {
     /// Ids of the publisher's own, by the hash of the message id: two messages of one hash are not told apart by it.
-    by_message_id: HashMap<u64, u64>,
+    by_message_id: FxHashMap<u64, u64>,
     hasher: RandomState,
 }
 
@@ -31,17 +31,17 @@ pub(super) enum Identity {
 }
 
 impl Identities {
-    /// The properties to send of the message with this id, and by what it is known until it is [forgotten](Self::forget).
-    pub(super) fn identify(&mut self, id: u64, properties: &BasicProperties) -> (BasicProperties, Identity) {
-        if let Some(hash) = self.hash(properties)
+    /// The properties to send of the message with this id, which has these, and by what it is known until it is [forgotten](Self::forget).
+    pub(super) fn identify(&mut self, id: u64, properties: BasicProperties) -> (BasicProperties, Identity) {
+        if let Some(hash) = self.hash(&properties)
             && let Entry::Vacant(place) = self.by_message_id.entry(hash)
         {
             place.insert(id);
-            return (properties.clone(), Identity::MessageId(hash));
+            return (properties, Identity::MessageId(hash));
         }
         let mut headers = properties.headers().clone().unwrap_or_default();
         headers.insert(PUBLISH_ID.into(), AMQPValue::LongLongInt(i64::try_from(id).unwrap_or(i64::MAX)));
-        (properties.clone().with_headers(headers), Identity::PublishId)
+        (properties.with_headers(headers), Identity::PublishId)
     }
 
     /// The id of a message that was returned.
@@ -69,14 +69,14 @@ mod tests {
     fn what_has_the_same_message_id_is_told_apart() {
         let mut identities = Identities::default();
         let (same, none) = (BasicProperties::default().with_message_id("same".into()), BasicProperties::default());
-        let (first, known) = identities.identify(1, &same);
+        let (first, known) = identities.identify(1, same.clone());
         assert_eq!(first, same, "nothing is added to it");
-        let (second, _) = identities.identify(2, &same);
-        let (third, _) = identities.identify(3, &none);
+        let (second, _) = identities.identify(2, same.clone());
+        let (third, _) = identities.identify(3, none);
         assert_eq!([&first, &second, &third].map(|sent| identities.find(sent)), [Some(1), Some(2), Some(3)]);
         identities.forget(known);
         assert_eq!(identities.find(&first), None);
-        let (fourth, _) = identities.identify(4, &same);
+        let (fourth, _) = identities.identify(4, same);
         assert_eq!([&fourth, &second].map(|sent| identities.find(sent)), [Some(4), Some(2)]);
     }
 }

@@ -1,5 +1,6 @@
 //! Where messages go.
 
+mod deadlines;
 mod delays;
 mod entry;
 mod identity;
@@ -15,7 +16,7 @@ use swarrot_core::{Capabilities, Error, ErrorKind, MessagePublisher, Outgoing, P
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::entry::{Batch, Entry, Lost, Room, Stage};
+use self::entry::{Batch, Entry, Room};
 use self::task::{Job, Task, Wiring};
 use crate::connection::{CLOSE_TIMEOUT, Link, closed};
 use crate::convert::{short, to_properties};
@@ -34,7 +35,8 @@ pub(crate) struct AmqpPublisher {
     options: PublisherOptions,
     capabilities: Capabilities,
     link: Arc<Link>,
-    jobs: mpsc::Sender<Job>,
+    /// It grows no longer than there is room.
+    jobs: mpsc::UnboundedSender<Job>,
     messages: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     closed: AtomicBool,
@@ -49,8 +51,7 @@ impl AmqpPublisher {
         options: PublisherOptions,
         capabilities: Capabilities,
     ) -> Self {
-        // Every message in it has its room: it is never full for long.
-        let (jobs, receiver) = mpsc::channel(MESSAGES);
+        let (jobs, receiver) = mpsc::unbounded_channel();
         let exchange = exchange.to_owned();
         let wiring = Wiring { publish: Arc::clone(&publish), receive, remembered, exchange: exchange.clone() };
         tokio::spawn(Task::new(Arc::new(wiring), receiver).run());
@@ -67,7 +68,7 @@ impl AmqpPublisher {
     }
 
     /// Checks a message, and translates it.
-    fn prepare(&self, outgoing: &Outgoing) -> Result<Prepared> {
+    fn prepare(&self, outgoing: &Outgoing, deadline: Instant) -> Result<Box<Entry>> {
         let mut message = outgoing.message.clone();
         if !outgoing.is_trusted() {
             self.options.limits.check_outgoing(&message)?;
@@ -86,38 +87,41 @@ impl AmqpPublisher {
             // on 3.10, with three nodes) would never expire without, and hold up all behind it.
             message.properties.ttl = Some(bucket.delay());
         }
-        Ok(Prepared {
-            properties: to_properties(&message, self.link.frame_max())?,
-            body: message.body,
-            routing_key: short(&outgoing.routing_key, "the routing key")?,
-            bucket,
-        })
+        let properties = to_properties(&message, self.link.frame_max())?;
+        let routing_key = short(&outgoing.routing_key, "the routing key")?;
+        Ok(Box::new(Entry::new(message, properties, routing_key, bucket, deadline)))
     }
 
     /// Waits for room in the queue.
     async fn room(&self, size: usize, deadline: Instant) -> Result<Room> {
         let size = u32::try_from(size.clamp(1, BYTES)).unwrap_or(u32::MAX);
-        let room = async {
-            let message = Arc::clone(&self.messages).acquire_owned().await;
-            let bytes = Arc::clone(&self.bytes).acquire_many_owned(size).await;
-            message.ok().zip(bytes.ok()).filter(|_| !self.closed.load(Ordering::SeqCst)).ok_or_else(closed)
+        let room = match self.room_now(size) {
+            Some(room) => Some(room),
+            None => timeout_at(deadline, self.wait_for_room(size)).await.map_err(|_| {
+                let (kind, message) = if *self.link.blocked().borrow() {
+                    (ErrorKind::Blocked, "the server takes no messages; it is short of memory or disk")
+                } else {
+                    (ErrorKind::Timeout, "too many messages before it; it was not sent")
+                };
+                Error::new(kind, message)
+            })?,
         };
-        timeout_at(deadline, room).await.unwrap_or_else(|_| {
-            let (kind, message) = if *self.link.blocked().borrow() {
-                (ErrorKind::Blocked, "the server takes no messages; it is short of memory or disk")
-            } else {
-                (ErrorKind::Timeout, "too many messages before it; it was not sent")
-            };
-            Err(Error::new(kind, message))
-        })
+        room.filter(|_| !self.closed.load(Ordering::SeqCst)).ok_or_else(closed)
     }
-}
 
-struct Prepared {
-    properties: lapin::BasicProperties,
-    body: bytes::Bytes,
-    routing_key: lapin::types::ShortString,
-    bucket: Option<Bucket>,
+    /// There is none for one that comes while others wait.
+    fn room_now(&self, size: u32) -> Option<Room> {
+        let message = Arc::clone(&self.messages).try_acquire_owned().ok()?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(size).ok()?;
+        Some((message, bytes))
+    }
+
+    /// `None` if it was closed.
+    async fn wait_for_room(&self, size: u32) -> Option<Room> {
+        let message = Arc::clone(&self.messages).acquire_owned().await.ok()?;
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(size).await.ok()?;
+        Some((message, bytes))
+    }
 }
 
 #[async_trait]
@@ -135,33 +139,24 @@ impl MessagePublisher for AmqpPublisher {
         let results = Batch::new(batch.len());
         for (index, outgoing) in batch.iter().enumerate() {
             let answer = results.answer(index);
-            let taken = match self.prepare(outgoing) {
-                Ok(prepared) => self.room(prepared.body.len(), deadline).await.map(|room| (prepared, room)),
-                Err(error) => Err(error),
-            };
-            let (Prepared { properties, body, routing_key, bucket }, room) = match taken {
-                Ok(taken) => taken,
+            // In a box from here on: the future that waits is small.
+            let mut entry = match self.prepare(outgoing, deadline) {
+                Ok(entry) => entry,
                 Err(error) => {
                     answer.give(Err(error.with_operation("publish")));
                     continue;
                 }
             };
-            let entry = Box::new(Entry {
-                properties,
-                body,
-                routing_key,
-                bucket,
-                deadline,
-                stage: Stage::Queued,
-                sent_at: None,
-                lost: Lost::Never,
-                refusals: 0,
-                missed: false,
-                answer,
-                _room: room,
-            });
-            if let Err(mpsc::error::SendError(Job::Publish(entry))) = self.jobs.send(Job::Publish(entry)).await {
-                entry.answer.give(Err(closed().with_operation("publish")));
+            entry.answer = answer;
+            let sent = match self.room(entry.message.body.len(), deadline).await {
+                Ok(room) => {
+                    entry.room = Some(room);
+                    self.jobs.send(Job::Publish(entry)).map_err(|mpsc::error::SendError(job)| (job, closed()))
+                }
+                Err(error) => Err((Job::Publish(entry), error)),
+            };
+            if let Err((Job::Publish(entry), error)) = sent {
+                entry.answer.give(Err(error.with_operation("publish")));
             }
         }
         results.results().await
@@ -176,7 +171,7 @@ impl MessagePublisher for AmqpPublisher {
             self.messages.close();
         }
         let (answer, answered) = oneshot::channel();
-        if self.jobs.send(Job::Close(answer)).await.is_err() {
+        if self.jobs.send(Job::Close(answer)).is_err() {
             return Ok(());
         }
         answered.await.unwrap_or(Ok(()))

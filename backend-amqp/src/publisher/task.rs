@@ -1,21 +1,24 @@
 //! The task that owns a publisher's channel. It takes messages from callers, sends them, sends them again after a
 //! refusal or a reconnect, and gives each its verdict by its deadline.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::OptionFuture;
 use lapin::options::ConfirmSelectOptions;
+use rustc_hash::{FxHashMap, FxHashSet};
 use swarrot_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::deadlines::Deadlines;
 use super::delays::Delays;
 use super::entry::{Entry, Lost, Stage};
 use super::window::{Verdict, Window};
 use crate::connection::{Backoff, CALL_TIMEOUT, CLOSE_TIMEOUT, Channel, LIVED, Link};
+use crate::convert::to_properties;
 use crate::error::{from_lapin, size_limit, within};
 use crate::topology::{Desk, Remembered, inspect_exchange};
 
@@ -45,19 +48,19 @@ pub(super) struct Wiring {
 
 pub(super) struct Task {
     wiring: Arc<Wiring>,
-    jobs: mpsc::Receiver<Job>,
+    jobs: mpsc::UnboundedReceiver<Job>,
     /// Who waits for the end.
     closing: Option<oneshot::Sender<Result<()>>>,
     blocked: watch::Receiver<bool>,
     /// All that has no verdict, by its id.
-    entries: HashMap<u64, Box<Entry>>,
+    entries: FxHashMap<u64, Box<Entry>>,
     next_id: u64,
     /// To be sent, in this order.
     queue: VecDeque<u64>,
     /// Refused, by the time at which they are sent again.
     refused: BTreeSet<(Instant, u64)>,
     /// When to give up on each entry.
-    deadlines: BTreeSet<(Instant, u64)>,
+    deadlines: Deadlines,
     window: Option<Window>,
     opening: Option<Work<Result<Channel>>>,
     /// When to try to open a channel again.
@@ -70,7 +73,7 @@ pub(super) struct Task {
     /// The exchange may be gone: look before anything is sent.
     doubt: bool,
     /// In flight when the broker closed the channel over one of them; sent one by one until that one is found.
-    suspects: HashSet<u64>,
+    suspects: FxHashSet<u64>,
     /// The size above which this server refuses messages, once it was learnt.
     size_limit: Option<usize>,
     delays: Delays,
@@ -83,7 +86,7 @@ pub(super) struct Task {
 type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Task {
-    pub(super) fn new(wiring: Arc<Wiring>, jobs: mpsc::Receiver<Job>) -> Self {
+    pub(super) fn new(wiring: Arc<Wiring>, jobs: mpsc::UnboundedReceiver<Job>) -> Self {
         let blocked = wiring.publish.blocked();
         let delays = Delays::new(Arc::clone(&wiring));
         Self {
@@ -91,11 +94,11 @@ impl Task {
             jobs,
             closing: None,
             blocked,
-            entries: HashMap::new(),
+            entries: FxHashMap::default(),
             next_id: 0,
             queue: VecDeque::new(),
             refused: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Deadlines::default(),
             window: None,
             opening: None,
             retry_at: None,
@@ -103,7 +106,7 @@ impl Task {
             opened_at: None,
             failure: None,
             doubt: false,
-            suspects: HashSet::new(),
+            suspects: FxHashSet::default(),
             size_limit: None,
             delays,
             ripening: BTreeSet::new(),
@@ -122,6 +125,7 @@ impl Task {
                 return;
             }
             self.pump();
+            self.tidy();
             let wake = self.wake_at();
             let settled = OptionFuture::from(self.window.as_mut().map(|window| window.settled(&mut verdicts)));
             let opening = OptionFuture::from(self.opening.as_mut());
@@ -151,7 +155,7 @@ impl Task {
         while let Some(entry) = next {
             self.next_id += 1;
             let id = self.next_id;
-            self.deadlines.insert((entry.deadline, id));
+            self.deadlines.insert(entry.deadline, id);
             self.entries.insert(id, entry);
             self.queue.push_back(id);
             // A caller hands over batches: take what there is before going on to send.
@@ -185,7 +189,7 @@ impl Task {
                 break;
             }
             self.ripening.pop_first();
-            if let Some(entry) = self.remove(id) {
+            if let Some(entry) = self.entries.remove(&id) {
                 entry.answer.give(Ok(()));
             }
         }
@@ -193,14 +197,14 @@ impl Task {
             return;
         }
         if self.window.is_some() {
-            self.send_queued();
+            self.send_queued(now);
         } else if !self.entries.is_empty() && self.opening.is_none() && self.retry_at.is_none_or(|at| at <= now) {
             self.retry_at = None;
             self.opening = Some(Box::pin(open(Arc::clone(&self.wiring), self.doubt)));
         }
     }
 
-    fn send_queued(&mut self) {
+    fn send_queued(&mut self, now: Instant) {
         while self.window.as_ref().is_some_and(|window| window.len() < self.limit()) {
             let Some(id) = self.next_to_send() else { return };
             let (Some(window), Some(entry)) = (&mut self.window, self.entries.get_mut(&id)) else { return };
@@ -222,9 +226,19 @@ impl Task {
                     bucket.name()
                 }
             };
-            entry.stage = Stage::Flying;
-            entry.sent_at = Some(Instant::now());
-            window.send(id, entry, exchange);
+            let translated = match entry.properties.take() {
+                Some(properties) => Ok(properties),
+                None => to_properties(&entry.message, self.wiring.publish.frame_max()),
+            };
+            match translated {
+                Ok(properties) => {
+                    entry.stage = Stage::Flying;
+                    entry.sent_at = Some(now);
+                    window.send(id, properties, entry, exchange);
+                }
+                // On a connection that has smaller frames.
+                Err(error) => self.refuse(id, &error),
+            }
         }
     }
 
@@ -238,7 +252,7 @@ impl Task {
         loop {
             let id = self.queue.pop_front()?;
             let Some(entry) = self.entries.get(&id) else { continue };
-            let size = entry.body.len();
+            let size = entry.message.body.len();
             let Some(limit) = self.size_limit.filter(|limit| size > *limit) else { return Some(id) };
             let message = format!("the body has {size} bytes, the server takes {limit}");
             self.fail(id, Error::new(ErrorKind::TooLarge, message));
@@ -285,20 +299,13 @@ impl Task {
                 self.ripening.insert((ripe, id));
                 continue;
             }
-            let Some(entry) = self.remove(id) else { continue };
+            let Some(entry) = self.entries.remove(&id) else { continue };
             let key = entry.routing_key.as_str();
             entry.answer.give(match verdict {
                 Verdict::Unroutable => Err(self.unroutable(key)),
                 _ => Ok(()),
             });
         }
-    }
-
-    /// Takes out what has its verdict.
-    fn remove(&mut self, id: u64) -> Option<Box<Entry>> {
-        let entry = self.entries.remove(&id)?;
-        self.deadlines.remove(&(entry.deadline, id));
-        Some(entry)
     }
 
     fn unroutable(&self, key: &str) -> Error {
@@ -329,8 +336,9 @@ impl Task {
             }
             self.retry_at = Some(Instant::now() + self.backoff.next());
         }
-        let exceeds =
-            |limit: &usize| flying.iter().any(|id| self.entries.get(id).is_some_and(|entry| entry.body.len() > *limit));
+        let exceeds = |limit: &usize| {
+            flying.iter().any(|id| self.entries.get(id).is_some_and(|entry| entry.message.body.len() > *limit))
+        };
         if let Some(limit) = size_limit(&error).filter(exceeds) {
             self.size_limit = Some(limit);
         } else if over_a_message {
@@ -402,7 +410,7 @@ impl Task {
 
     fn fail(&mut self, id: u64, error: Error) {
         self.suspects.remove(&id);
-        if let Some(entry) = self.remove(id) {
+        if let Some(entry) = self.entries.remove(&id) {
             entry.answer.give(Err(error.with_operation("publish")));
         }
     }
@@ -416,11 +424,7 @@ impl Task {
     /// Gives up on what is overdue.
     fn expire(&mut self, now: Instant) {
         let mut silent = false;
-        while let Some(&(deadline, id)) = self.deadlines.first() {
-            if deadline > now {
-                break;
-            }
-            self.deadlines.pop_first();
+        while let Some(id) = self.deadlines.pop_due(now) {
             let Some(entry) = self.entries.get(&id) else { continue };
             let blocked = self.is_blocked();
             let unheard = match entry.stage {
@@ -440,13 +444,19 @@ impl Task {
             let error = self.overdue(entry, blocked);
             self.fail(id, error);
         }
-        // While nothing is sent, what was given up on leaves its place in the queue behind.
-        if self.queue.len() > 2 * self.entries.len() + WINDOW {
-            self.queue.retain(|id| self.entries.contains_key(id));
-        }
         if silent {
             // Confirmations take milliseconds; this channel is deaf.
             self.end_epoch(Error::new(ErrorKind::Timeout, "the server does not confirm"));
+        }
+    }
+
+    /// Forgets what has its verdict where that was not done at once.
+    fn tidy(&mut self) {
+        let entries = &self.entries;
+        self.deadlines.tidy(entries.len(), |id| entries.contains_key(&id));
+        // While nothing is sent, what was given up on leaves its place in the queue behind.
+        if self.queue.len() > 2 * entries.len() + WINDOW {
+            self.queue.retain(|id| entries.contains_key(id));
         }
     }
 
@@ -479,7 +489,7 @@ impl Task {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let deadline = self.deadlines.first();
         let refused = self.refused.first().map(|(when, _)| *when);
         let retry = self.retry_at.filter(|_| !self.entries.is_empty() && !self.is_blocked());
         let ripe = self.ripening.first().map(|(when, _)| *when);

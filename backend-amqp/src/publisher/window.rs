@@ -16,7 +16,7 @@
 //!
 //! Hence: gather what is resolved; pass the lock; gather again; then judge what had been gathered first.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,20 +24,42 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use lapin::Confirmation;
 use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Confirmation};
+use rustc_hash::FxHashSet;
+use tokio_util::sync::ReusableBoxFuture;
 
 use super::entry::Entry;
 use super::identity::{Identities, Identity};
 use crate::connection::Channel;
-
-type Sent = Pin<Box<dyn Future<Output = (Flight, lapin::Result<Confirmation>)> + Send>>;
 
 /// A message that was sent.
 #[derive(Clone, Copy)]
 struct Flight {
     id: u64,
     identity: Identity,
+}
+
+/// The publish of one message, in a box that is used again.
+type Sent = ReusableBoxFuture<'static, (Flight, lapin::Result<Confirmation>)>;
+
+/// Waits for the confirmation, and gives the box back with it.
+struct Sending(Option<Sent>);
+
+impl Future for Sending {
+    type Output = (Sent, Flight, lapin::Result<Confirmation>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut sent) = self.0.take() else { return Poll::Pending };
+        let polled = sent.poll(cx);
+        match polled {
+            Poll::Ready((flight, confirmation)) => Poll::Ready((sent, flight, confirmation)),
+            Poll::Pending => {
+                self.0 = Some(sent);
+                Poll::Pending
+            }
+        }
+    }
 }
 
 /// What a broker says of a message.
@@ -51,9 +73,11 @@ pub(super) enum Verdict {
 /// One channel in confirm mode, with what was sent on it.
 pub(super) struct Window {
     channel: Arc<Channel>,
-    sent: FuturesUnordered<Sent>,
+    sent: FuturesUnordered<Sending>,
+    /// Boxes for more.
+    spare: Vec<Sent>,
     resolved: VecDeque<(Flight, bool)>,
-    returned: HashSet<u64>,
+    returned: FxHashSet<u64>,
     identities: Identities,
     /// Why the channel ended.
     broken: Option<lapin::Error>,
@@ -65,8 +89,9 @@ impl Window {
         Self {
             channel: Arc::new(channel),
             sent: FuturesUnordered::new(),
+            spare: Vec::new(),
             resolved: VecDeque::new(),
-            returned: HashSet::new(),
+            returned: FxHashSet::default(),
             identities: Identities::default(),
             broken: None,
             flag: Arc::default(),
@@ -83,25 +108,33 @@ impl Window {
     }
 
     /// Sends a message. Its frames are queued at the next [`settled`](Self::settled), in the order of these calls.
-    pub(super) fn send(&mut self, id: u64, entry: &Entry, exchange: String) {
+    pub(super) fn send(&mut self, id: u64, properties: BasicProperties, entry: &Entry, exchange: String) {
         let channel = Arc::clone(&self.channel);
-        let (properties, identity) = self.identities.identify(id, &entry.properties);
-        let (flight, key, body) = (Flight { id, identity }, entry.routing_key.clone(), entry.body.clone());
+        let (properties, identity) = self.identities.identify(id, properties);
+        let (flight, key, body) = (Flight { id, identity }, entry.routing_key.clone(), entry.message.body.clone());
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        self.sent.push(Box::pin(async move {
+        let publish = async move {
             let written = channel.lapin.basic_publish(exchange.into(), key, options, &body, properties).await;
             let confirmation = match written {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             };
             (flight, confirmation)
-        }));
+        };
+        let sent = match self.spare.pop() {
+            Some(mut sent) => {
+                sent.set(publish);
+                sent
+            }
+            None => ReusableBoxFuture::new(publish),
+        };
+        self.sent.push(Sending(Some(sent)));
     }
 
     /// Waits for confirmations, and judges. The error is what ended the channel; nothing more will come then.
     ///
     /// Cancel safe: what was gathered stays.
-    pub(super) async fn settled(&mut self, verdicts: &mut Vec<(u64, Verdict)>) -> Result<(), lapin::Error> {
+    pub(super) async fn settled(&mut self, verdicts: &mut Vec<(u64, Verdict)>) -> lapin::Result<()> {
         let Some(first) = self.sent.next().await else { return std::future::pending().await };
         self.keep(first);
         loop {
@@ -140,7 +173,8 @@ impl Window {
         }
     }
 
-    fn keep(&mut self, (flight, confirmation): (Flight, lapin::Result<Confirmation>)) {
+    fn keep(&mut self, (sent, flight, confirmation): (Sent, Flight, lapin::Result<Confirmation>)) {
+        self.spare.push(sent);
         let (acked, returned) = match confirmation {
             Ok(confirmation) => (!confirmation.is_nack(), confirmation.take_message()),
             Err(error) => {

@@ -1,8 +1,7 @@
 //! The task's bookkeeping, with no server: what it does with entries, and when.
 
-use bytes::Bytes;
 use lapin::BasicProperties;
-use tokio::sync::Semaphore;
+use swarrot_core::Message;
 
 use super::*;
 use crate::config::Config;
@@ -15,28 +14,16 @@ fn task() -> Task {
     let config = Arc::new(Config::parse(&"amqp://".parse().expect("a URL")).expect("a URL of AMQP"));
     let [publish, receive] = [Role::Publish, Role::Receive].map(|role| Arc::new(Link::new(Arc::clone(&config), role)));
     let wiring = Wiring { publish, receive, remembered: Arc::new(Remembered::new(false)), exchange: String::new() };
-    let (_, jobs) = mpsc::channel(1);
+    let (_, jobs) = mpsc::unbounded_channel();
     Task::new(Arc::new(wiring), jobs)
 }
 
 /// Takes in a message that has so long to go; its id, and where its result will be.
-async fn give(task: &mut Task, patience: Duration, change: impl FnOnce(&mut Entry)) -> (u64, Arc<Batch>) {
-    let room = || async { Arc::new(Semaphore::new(1)).acquire_owned().await.expect("open") };
+fn give(task: &mut Task, patience: Duration, change: impl FnOnce(&mut Entry)) -> (u64, Arc<Batch>) {
     let batch = Batch::new(1);
-    let mut entry = Box::new(Entry {
-        properties: BasicProperties::default(),
-        body: Bytes::from_static(b"ten bytes."),
-        routing_key: "queue".into(),
-        bucket: None,
-        deadline: Instant::now() + patience,
-        stage: Stage::Queued,
-        sent_at: None,
-        lost: Lost::Never,
-        refusals: 0,
-        missed: false,
-        answer: batch.answer(0),
-        _room: (room().await, room().await),
-    });
+    let (message, deadline) = (Message::new("ten bytes."), Instant::now() + patience);
+    let mut entry = Box::new(Entry::new(message, BasicProperties::default(), "queue".into(), None, deadline));
+    entry.answer = batch.answer(0);
     change(&mut entry);
     task.take(entry);
     (task.next_id, batch)
@@ -53,8 +40,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn each_is_given_up_on_at_its_own_deadline() {
     let mut task = task();
-    let (old, _old) = give(&mut task, 5 * SECOND, |_| {}).await;
-    let (young, answer) = give(&mut task, SECOND, |_| {}).await;
+    let (old, _old) = give(&mut task, 5 * SECOND, |_| {});
+    let (young, answer) = give(&mut task, SECOND, |_| {});
     assert_eq!(task.wake_at(), Some(Instant::now() + SECOND));
     tokio::time::advance(SECOND).await;
     task.expire(Instant::now());
@@ -66,17 +53,19 @@ async fn each_is_given_up_on_at_its_own_deadline() {
 async fn what_has_its_verdict_leaves_nothing_behind() {
     let mut task = task();
     for _ in 0..10 {
-        let (id, answer) = give(&mut task, 5 * SECOND, |_| {}).await;
+        let (id, answer) = give(&mut task, 5 * SECOND, |_| {});
         task.judge(&mut vec![(id, Verdict::Confirmed)]);
         assert_eq!(result(&answer).await, Ok(()));
     }
-    assert!(task.entries.is_empty() && task.deadlines.is_empty(), "{:?}", task.deadlines);
+    task.tidy();
+    assert!(task.entries.is_empty() && task.deadlines.first().is_none(), "{:?}", task.deadlines);
     // Nothing is sent, so that all that is given up on is still in the queue.
     for _ in 0..3 * WINDOW {
-        give(&mut task, SECOND, |_| {}).await;
+        give(&mut task, SECOND, |_| {});
     }
     tokio::time::advance(SECOND).await;
     task.expire(Instant::now());
+    task.tidy();
     assert_eq!((task.entries.len(), task.queue.len()), (0, 0));
 }
 
@@ -87,8 +76,8 @@ async fn what_is_refused_is_not_sent_again_too_late_for_an_answer() {
         entry.stage = Stage::Flying;
         entry.refusals = 8;
     };
-    let (early, _answer) = give(&mut task, 5 * SECOND, flying).await;
-    let (late, answer) = give(&mut task, SECOND, flying).await;
+    let (early, _answer) = give(&mut task, 5 * SECOND, flying);
+    let (late, answer) = give(&mut task, SECOND, flying);
     task.judge(&mut vec![(early, Verdict::Refused), (late, Verdict::Refused)]);
     let again: Vec<_> = task.refused.iter().map(|(_, id)| *id).collect();
     assert_eq!(again, [early], "the pauses are of half a second at least");
@@ -101,7 +90,7 @@ async fn what_is_refused_is_not_sent_again_too_late_for_an_answer() {
 async fn nothing_is_tried_again_while_blocked() {
     let mut task = task();
     task.blocked = watch::channel(true).1;
-    let (_, _answer) = give(&mut task, 5 * SECOND, |_| {}).await;
+    let (_, _answer) = give(&mut task, 5 * SECOND, |_| {});
     task.retry_at = Some(Instant::now() - SECOND);
     task.pump();
     assert_eq!(task.wake_at(), Some(Instant::now() + 5 * SECOND), "it does not wake for what it may not do");
@@ -112,12 +101,12 @@ async fn nothing_is_tried_again_while_blocked() {
 #[tokio::test(start_paused = true)]
 async fn what_a_new_delay_queue_confirms_is_unknown_until_it_is_old_enough() {
     let mut task = task();
-    let (id, answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Ripening).await;
+    let (id, answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Ripening);
     task.ripening.insert((Instant::now() + 3 * SECOND, id));
     tokio::time::advance(SECOND).await;
     task.pump();
     assert_eq!(result(&answer).await, Err(ErrorKind::Unknown));
-    let (id, answer) = give(&mut task, 5 * SECOND, |entry| entry.stage = Stage::Ripening).await;
+    let (id, answer) = give(&mut task, 5 * SECOND, |entry| entry.stage = Stage::Ripening);
     task.ripening.insert((Instant::now() + 3 * SECOND, id));
     tokio::time::advance(3 * SECOND).await;
     task.pump();
@@ -127,8 +116,8 @@ async fn what_a_new_delay_queue_confirms_is_unknown_until_it_is_old_enough() {
 #[tokio::test(start_paused = true)]
 async fn a_suspect_that_is_too_large_is_no_suspect_any_more() {
     let mut task = task();
-    let (large, answer) = give(&mut task, SECOND, |_| {}).await;
-    let (small, _answer) = give(&mut task, SECOND, |entry| entry.body = Bytes::from_static(b"small")).await;
+    let (large, answer) = give(&mut task, SECOND, |_| {});
+    let (small, _answer) = give(&mut task, SECOND, |entry| entry.message.body = "small".into());
     task.suspects.insert(large);
     task.size_limit = Some(9);
     assert_eq!((task.limit(), task.next_to_send(), task.limit()), (1, Some(small), WINDOW));
@@ -139,7 +128,7 @@ async fn a_suspect_that_is_too_large_is_no_suspect_any_more() {
 async fn a_delay_queue_is_made_again_once() {
     let mut task = task();
     let delay = Bucket::new(Some(SECOND), "").expect("not too long");
-    let (id, answer) = give(&mut task, SECOND, |entry| entry.bucket = delay).await;
+    let (id, answer) = give(&mut task, SECOND, |entry| entry.bucket = delay);
     task.queue.clear();
     task.judge(&mut vec![(id, Verdict::Unroutable)]);
     assert_eq!(task.queue, [id]);
@@ -156,13 +145,13 @@ fn hard() -> Error {
 #[tokio::test(start_paused = true)]
 async fn a_failure_of_the_server_is_blamed_on_no_message() {
     let mut task = task();
-    let (id, _answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    let (id, _answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying);
     task.queue.clear();
     task.end_epoch(hard());
     assert_eq!((&task.queue, task.suspects.len()), (&VecDeque::from([id]), 0));
     // One message alone, over which the server closes the channel, is to blame.
     let mut task = self::task();
-    let (_, answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    let (_, answer) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying);
     task.end_epoch(Error::new(ErrorKind::AccessRefused, "no"));
     assert_eq!(result(&answer).await, Err(ErrorKind::AccessRefused));
 }
@@ -170,13 +159,13 @@ async fn a_failure_of_the_server_is_blamed_on_no_message() {
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_taken_is_unknown_whatever_comes_after() {
     let mut task = task();
-    let (_, sent) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    let (_, sent) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying);
     task.end_epoch(hard());
-    let (_, new) = give(&mut task, SECOND, |_| {}).await;
+    let (_, new) = give(&mut task, SECOND, |_| {});
     task.opened(Err(Error::new(ErrorKind::AccessRefused, "no")));
     assert_eq!((result(&sent).await, result(&new).await), (Err(ErrorKind::Unknown), Err(ErrorKind::AccessRefused)));
 
-    let (_, sent) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying).await;
+    let (_, sent) = give(&mut task, SECOND, |entry| entry.stage = Stage::Flying);
     task.end_epoch(hard());
     task.entries.values_mut().for_each(|entry| entry.stage = Stage::Flying);
     task.end_epoch(Error::new(ErrorKind::AccessRefused, "no"));
