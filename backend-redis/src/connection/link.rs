@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::open::{open_cluster, open_master};
 use crate::config::{Config, Mode};
 use crate::error::{self, CallError};
+use crate::scripts::Call;
 
 /// A connection to one server, or to the nodes of a cluster.
 #[derive(Clone)]
@@ -127,17 +128,18 @@ impl Link {
 
     /// Runs a script.
     pub(crate) async fn script<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, CallError> {
-        let connection = self.get().await.map_err(CallError::NotDone)?;
-        self.script_on(connection, script).await
+        let (epoch, mut connection) = self.get().await.map_err(CallError::NotDone)?;
+        let answer = script.invoke_async(&mut connection).await;
+        self.judge(epoch, answer).await
     }
 
-    /// Runs a script on a connection from [`get`](Self::get).
-    pub(crate) async fn script_on<T: FromRedisValue>(
+    /// Calls a script on a connection from [`get`](Self::get).
+    pub(crate) async fn call_on<T: FromRedisValue>(
         &self,
         (epoch, mut connection): (u64, Conn),
-        script: &ScriptInvocation<'_>,
+        call: &Call,
     ) -> Result<T, CallError> {
-        let answer = script.invoke_async(&mut connection).await;
+        let answer = call.invoke(&mut connection).await;
         self.judge(epoch, answer).await
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use redis::ScriptInvocation;
 use swarrot_core::{Backoff, Error, Result};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -15,7 +14,7 @@ use super::lanes::Lane;
 use crate::config::Mode;
 use crate::connection::Conn;
 use crate::error::{self, CallError};
-use crate::scripts;
+use crate::scripts::{self, Call};
 use crate::topology::{QueueKeys, Routes, publisher_record, tag};
 
 /// Messages in one script at most: some 1 ms of the server's time.
@@ -37,11 +36,22 @@ pub(super) struct Prepared {
     pub(super) body: Bytes,
 }
 
+impl Prepared {
+    /// In bytes.
+    fn len(&self) -> usize {
+        self.meta.len() + self.body.len()
+    }
+}
+
 /// What is still to be done for a message: in a cluster its queues may be on several nodes.
 struct Routed<'a> {
+    /// Its place among those that are sent together.
+    index: usize,
     message: &'a Prepared,
-    queues: Vec<Arc<str>>,
+    queues: Queues,
 }
+
+type Queues = Arc<[Arc<str>]>;
 
 impl Shared {
     /// Sends messages, and notes what became of each.
@@ -100,47 +110,36 @@ impl Shared {
     ) -> Vec<usize> {
         let cluster = self.core.config.mode == Mode::Cluster;
         let mut again = Vec::new();
-        // By node, as far as that can be known: in a cluster by hash tag.
-        let mut groups: BTreeMap<String, Vec<Routed<'_>>> = BTreeMap::new();
-        for message in messages {
-            let queues = match routes.route(&self.exchange, &message.routing_key) {
-                Ok(queues) if !queues.is_empty() => queues,
+        let mut found = Vec::with_capacity(messages.len());
+        // Most have the routing key of the one before.
+        let mut last: Option<(&str, Result<Queues>)> = None;
+        for (index, message) in messages.iter().enumerate() {
+            let key = message.routing_key.as_str();
+            if last.as_ref().is_none_or(|(known, _)| *known != key) {
+                last = Some((key, routes.route(&self.exchange, key).map(Into::into)));
+            }
+            match &last {
+                Some((_, Ok(queues))) if !queues.is_empty() => {
+                    found.push(Routed { index, message, queues: Arc::clone(queues) });
+                }
                 // Routes that say no are asked again before they are believed.
-                _ if stale => {
-                    again.push(message.position);
-                    continue;
-                }
-                Ok(_) => {
-                    results[message.position] = Err(error::unroutable(&self.exchange, &message.routing_key));
-                    continue;
-                }
-                Err(error) => {
-                    results[message.position] = Err(error);
-                    continue;
-                }
-            };
-            if !cluster {
-                groups.entry(String::new()).or_default().push(Routed { message, queues });
-                continue;
-            }
-            let mut by_tag: BTreeMap<&str, Vec<Arc<str>>> = BTreeMap::new();
-            for queue in &queues {
-                by_tag.entry(tag(queue)).or_default().push(Arc::clone(queue));
-            }
-            for (tag, queues) in by_tag {
-                groups.entry(tag.to_owned()).or_default().push(Routed { message, queues });
+                _ if stale => again.push(message.position),
+                Some((_, Err(error))) => results[message.position] = Err(error.clone()),
+                _ => results[message.position] = Err(error::unroutable(&self.exchange, key)),
             }
         }
+        let groups = if cluster { by_tag(found) } else { vec![found] };
         // On one server a version that does not fit stops the batch; in a cluster there is none to look at.
         let version = if cluster || self.exchange.is_empty() { "" } else { &routes.version };
-        let sent = join_all(groups.values().map(|group| self.send_group(group, version, deadline))).await;
-        let mut verdicts: BTreeMap<usize, Vec<Result<Verdict>>> = BTreeMap::new();
-        for (position, verdict) in sent.into_iter().flatten() {
-            verdicts.entry(position).or_default().push(verdict);
+        let sent = join_all(groups.iter().map(|group| self.send_group(group, version, deadline))).await;
+        let mut verdicts: Vec<Option<Result<Verdict>>> = messages.iter().map(|_| None).collect();
+        for (index, verdict) in sent.into_iter().flatten() {
+            let before = verdicts[index].take();
+            verdicts[index] = Some(before.map_or(verdict.clone(), |before| conclude(before, verdict)));
         }
-        for message in messages {
-            let Some(verdicts) = verdicts.remove(&message.position) else { continue };
-            match conclude(verdicts) {
+        for (message, verdict) in messages.iter().zip(verdicts) {
+            let Some(verdict) = verdict else { continue };
+            match verdict {
                 Ok(Verdict::Stale) => again.push(message.position),
                 Ok(Verdict::Missing) if stale && cluster => again.push(message.position),
                 Ok(Verdict::Missing) => {
@@ -162,16 +161,21 @@ impl Shared {
         deadline: Instant,
     ) -> Vec<(usize, Result<Verdict>)> {
         let mut results = Vec::with_capacity(group.len());
-        let Some(mut lane) = self.lanes.enter().await else { return results };
+        if group.is_empty() {
+            return results;
+        }
+        let Some(mut lane) = self.lanes.enter().await else {
+            return group.iter().map(|r| (r.index, Err(error::closed("publisher")))).collect();
+        };
         let mut rest = group;
         while !rest.is_empty() {
             let (batch, after) = rest.split_at(batch_len(rest));
             rest = after;
             match self.send_batch(batch, version, &lane, deadline).await {
                 Ok(verdicts) => {
-                    results.extend(batch.iter().map(|r| r.message.position).zip(verdicts.into_iter().map(Ok)));
+                    results.extend(batch.iter().map(|r| r.index).zip(verdicts.into_iter().map(Ok)));
                 }
-                Err(error) => results.extend(batch.iter().map(|r| (r.message.position, Err(error.clone())))),
+                Err(error) => results.extend(batch.iter().map(|r| (r.index, Err(error.clone())))),
             }
             lane.next();
         }
@@ -186,7 +190,7 @@ impl Shared {
         lane: &Lane<'_>,
         deadline: Instant,
     ) -> Result<Vec<Verdict>> {
-        let script = self.script(batch, version, lane);
+        let call = self.call(batch, version, lane);
         // In a cluster those of a batch are on one node.
         let queue = batch.first().and_then(|routed| routed.queues.first()).map_or("", |queue| &**queue);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -194,7 +198,7 @@ impl Shared {
         let mut last: Option<Error> = None;
         loop {
             match timeout_at(deadline, self.core.publishing(queue)).await {
-                Ok(Ok(connection)) => match timeout_at(deadline, self.run(&script, connection, deadline)).await {
+                Ok(Ok(connection)) => match timeout_at(deadline, self.run(&call, connection, deadline)).await {
                     Ok(Ok((answer, true))) => return parse(&answer, batch.len()),
                     Ok(Ok((_, false))) => {
                         return Err(error::not_replicated(self.core.config.replicas, self.options.timeout));
@@ -226,73 +230,81 @@ impl Shared {
     }
 
     /// Runs a script that publishes; its answer, and whether enough replicas have what it wrote.
-    async fn run(
-        &self,
-        script: &ScriptInvocation<'_>,
-        connection: (u64, Conn),
-        deadline: Instant,
-    ) -> Result<(String, bool), CallError> {
+    async fn run(&self, call: &Call, connection: (u64, Conn), deadline: Instant) -> Result<(String, bool), CallError> {
         let link = &self.core.publish;
-        let answer = link.script_on(connection.clone(), script).await?;
+        let answer = link.call_on(connection.clone(), call).await?;
         let have_it = self.core.replicas.have_it(link, &connection, deadline).await;
         // Written it is, whatever kept the answer of the replicas from coming.
         Ok((answer, have_it.map_err(|error| CallError::Unanswered(error.into()))?))
     }
 
-    fn script(&self, batch: &[Routed<'_>], version: &str, lane: &Lane<'_>) -> ScriptInvocation<'static> {
+    fn call(&self, batch: &[Routed<'_>], version: &str, lane: &Lane<'_>) -> Call {
         let prefix = &self.core.config.prefix;
         let mut queues: Vec<&str> = Vec::new();
-        let mut script = scripts::PUBLISH.prepare_invoke();
-        script
-            .arg(lane.index)
-            .arg(lane.number)
-            .arg(u64::try_from(RECORD_KEPT.as_millis()).unwrap_or(u64::MAX))
-            .arg(version);
-        for routed in batch {
-            script.arg(routed.queues.len());
-            for queue in &routed.queues {
-                let index = queues.iter().position(|q| *q == &**queue).unwrap_or_else(|| {
-                    queues.push(queue);
-                    queues.len() - 1
-                });
-                script.arg(index + 1);
+        for queue in batch.chunk_by(|a, b| a.queues == b.queues).flat_map(|run| &*run[0].queues) {
+            if !queues.contains(&&**queue) {
+                queues.push(queue);
             }
-            let Prepared { delay, meta, body, .. } = routed.message;
-            script.arg(*delay).arg(meta.as_slice()).arg(&body[..]);
         }
         let home = queues.first().map_or("", |queue| tag(queue));
         let record = publisher_record(prefix, home, &self.id);
         // A key that is not looked at has to be on the same node all the same.
-        let version_key = if version.is_empty() { record.as_str() } else { self.core.router.version_key() };
-        script.key(&record).key(version_key);
-        for queue in queues {
-            script.key(&QueueKeys::new(prefix, queue).all());
+        let version_key = if version.is_empty() { &record } else { self.core.router.version_key() };
+        let mut keys = vec![record.clone(), version_key.to_owned()];
+        keys.extend(queues.iter().flat_map(|queue| QueueKeys::new(prefix, queue).all().map(str::to_owned)));
+
+        let bytes = batch.iter().map(|routed| routed.message.len() + 8).sum();
+        let mut call = Call::new(&scripts::PUBLISH, &keys, 8 + 2 * batch.len(), bytes);
+        call.arg(lane.index)
+            .arg(lane.number)
+            .arg(u64::try_from(RECORD_KEPT.as_millis()).unwrap_or(u64::MAX))
+            .arg(version);
+        for run in batch.chunk_by(|a, b| a.queues == b.queues && a.message.delay == b.message.delay) {
+            let first = &run[0];
+            call.arg(run.len()).arg(first.message.delay).arg(first.queues.len());
+            for queue in &*first.queues {
+                call.arg(queues.iter().position(|other| *other == &**queue).map_or(0, |index| index + 1));
+            }
+            for Routed { message, .. } in run {
+                call.arg(message.meta.as_slice()).arg(&message.body[..]);
+            }
         }
-        script
+        call
     }
+}
+
+/// By node, as far as that can be known: by hash tag.
+fn by_tag(routed: Vec<Routed<'_>>) -> Vec<Vec<Routed<'_>>> {
+    let mut groups: BTreeMap<String, Vec<Routed<'_>>> = BTreeMap::new();
+    for Routed { index, message, queues } in routed {
+        let mut by_tag: BTreeMap<&str, Vec<Arc<str>>> = BTreeMap::new();
+        for queue in &*queues {
+            by_tag.entry(tag(queue)).or_default().push(Arc::clone(queue));
+        }
+        for (tag, queues) in by_tag {
+            groups.entry(tag.to_owned()).or_default().push(Routed { index, message, queues: queues.into() });
+        }
+    }
+    groups.into_values().collect()
 }
 
 /// How many messages go into the next batch.
 fn batch_len(messages: &[Routed<'_>]) -> usize {
     let mut bytes = 0;
     let fits = |routed: &&Routed<'_>| {
-        bytes += (routed.message.body.len() + routed.message.meta.len()) * routed.queues.len();
+        bytes += routed.message.len() * routed.queues.len();
         bytes <= MAX_BYTES
     };
     messages.iter().take(MAX_MESSAGES).take_while(fits).count().max(1)
 }
 
-/// What became of a message, from what became of it on each node: taken if every node that has one of its queues took it.
-fn conclude(verdicts: Vec<Result<Verdict>>) -> Result<Verdict> {
-    let mut concluded = Verdict::Missing;
-    for verdict in verdicts {
-        match verdict? {
-            Verdict::Missing => {}
-            other if concluded == Verdict::Missing || concluded == Verdict::Taken => concluded = other,
-            _ => {}
-        }
-    }
-    Ok(concluded)
+/// What became of a message, from what became of it on two nodes: taken if every node that has one of its queues took it.
+fn conclude(one: Result<Verdict>, other: Result<Verdict>) -> Result<Verdict> {
+    Ok(match (one?, other?) {
+        (one, Verdict::Missing) => one,
+        (Verdict::Missing | Verdict::Taken, other) => other,
+        (one, _) => one,
+    })
 }
 
 /// What became of a message.

@@ -43,8 +43,8 @@ struct Group {
     answer: oneshot::Sender<Answers>,
 }
 
-/// What became of each message, by its position in the call.
-type Answers = Vec<(usize, Result<()>)>;
+/// What became of each message.
+type Answers = Vec<Result<()>>;
 
 impl Turns {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -95,12 +95,11 @@ impl Shared {
             }
             Err(waiting) => waiting,
         };
-        // Of those that were not sent because of the message itself the results are there already.
         let fail = |results: &mut [Result<()>], error: &Error| {
-            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(error.clone()));
+            waiting(results).for_each(|place| *place = Err(error.clone()));
         };
         match timeout_at(deadline, answered).await {
-            Ok(Ok(answers)) => answers.into_iter().for_each(|(position, result)| results[position] = result),
+            Ok(Ok(answers)) => waiting(results).zip(answers).for_each(|(place, answer)| *place = answer),
             Ok(Err(_)) => {
                 fail(results, &Error::new(ErrorKind::Unknown, "the runtime ended before the server had answered"));
             }
@@ -138,6 +137,9 @@ impl Shared {
         let is_refused = |message: &&Prepared| {
             results[message.position].as_ref().is_err_and(|error| error.kind() == ErrorKind::AccessRefused)
         };
+        if messages.iter().find(is_refused).is_none() {
+            return;
+        }
         let refused = calls.map(|range| messages[range].iter().filter(is_refused).collect::<Vec<_>>());
         let again = refused.filter(|refused| !refused.is_empty()).map(|refused| async move {
             let mut results: Vec<Result<()>> = messages.iter().map(|_| Ok(())).collect();
@@ -146,9 +148,9 @@ impl Shared {
             positions
                 .into_iter()
                 .map(|position| (position, std::mem::replace(&mut results[position], Ok(()))))
-                .collect()
+                .collect::<Vec<_>>()
         });
-        let again: Vec<Answers> = join_all(again).await;
+        let again = join_all(again).await;
         again.into_iter().flatten().for_each(|(position, result)| results[position] = result);
     }
 
@@ -158,8 +160,7 @@ impl Shared {
             let (mut messages, mut calls, mut deadline) =
                 (Vec::new(), Vec::with_capacity(groups.len()), Instant::now());
             for group in groups {
-                let positions: Vec<_> = group.messages.iter().map(|message| message.position).collect();
-                calls.push((messages.len()..messages.len() + positions.len(), positions, group.answer));
+                calls.push((messages.len()..messages.len() + group.messages.len(), group.answer));
                 // Each call keeps its own deadline; a late one must not fail because of an early one.
                 deadline = deadline.max(group.deadline);
                 for mut message in group.messages {
@@ -170,16 +171,22 @@ impl Shared {
             let mut results: Vec<Result<()>> = messages.iter().map(|_| Ok(())).collect();
             self.send(messages.iter().collect(), &mut results, deadline).await;
             if calls.len() > 1 {
-                let ranges = calls.iter().map(|(range, ..)| range.clone());
+                let ranges = calls.iter().map(|(range, _)| range.clone());
                 self.send_refused_alone(&messages, ranges, &mut results, deadline).await;
             }
             let mut results = results.into_iter();
-            for (_, positions, answer) in calls {
+            for (range, answer) in calls {
                 // Nobody waits for the answer of a call that was dropped.
-                let _ = answer.send(positions.into_iter().zip(results.by_ref()).collect());
+                let _ = answer.send(results.by_ref().take(range.len()).collect());
             }
         }
     }
+}
+
+/// The places of those that were sent, in their order: of one that was not, because of the message itself, the result is there
+/// already.
+fn waiting(results: &mut [Result<()>]) -> impl Iterator<Item = &mut Result<()>> {
+    results.iter_mut().filter(|result| result.is_ok())
 }
 
 /// A turn, until it is dropped: then it goes to those who wait.
@@ -232,8 +239,7 @@ impl Drop for Turn {
                 drop(state);
                 for Group { messages, answer, .. } in waiting {
                     let error = Error::new(ErrorKind::Connection, "the runtime ended before this was sent");
-                    let failed = messages.iter().map(|message| (message.position, Err(error.clone())));
-                    let _ = answer.send(failed.collect());
+                    let _ = answer.send(messages.iter().map(|_| Err(error.clone())).collect());
                 }
             }
             _ => {}

@@ -5,7 +5,8 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ServerErrorKind, ToRedisArgs};
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal),+;)+) => {$(
@@ -43,4 +44,36 @@ scripts! {
     STATS = "stats.lua";
     PEEK = "peek.lua";
     PURGE = "purge.lua";
+}
+
+/// A call of a script, as the command that is sent. For a script with many arguments: each is written once.
+pub(crate) struct Call {
+    script: &'static Script,
+    command: Cmd,
+}
+
+impl Call {
+    /// One that has no arguments yet, with room for so many, and so many bytes of them.
+    pub(crate) fn new(script: &'static Script, keys: &[String], arguments: usize, bytes: usize) -> Self {
+        let names: usize = keys.iter().map(String::len).sum();
+        let mut command = Cmd::with_capacity(3 + keys.len() + arguments, 64 + names + bytes);
+        command.arg("EVALSHA").arg(script.get_hash()).arg(keys.len()).arg(keys);
+        Self { script, command }
+    }
+
+    pub(crate) fn arg(&mut self, argument: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Runs it; on a server that does not know the script, once more after it has been told.
+    pub(crate) async fn invoke<T: FromRedisValue>(&self, connection: &mut impl ConnectionLike) -> RedisResult<T> {
+        match self.command.query_async(connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.script.load_async(connection).await?;
+                self.command.query_async(connection).await
+            }
+            answer => answer,
+        }
+    }
 }

@@ -1,7 +1,8 @@
 -- Publishes messages, each into all of its queues or none.
 -- KEYS: record of what this publisher has published, version of the topology, then four of each queue.
 -- ARGV: lane, number within the lane, how long to keep the record in ms, the topology's version for which the messages were
--- routed (empty: do not look); then of each message: how many queues, their indexes, delay in ms, metadata, body.
+-- routed (empty: do not look); then of each run of messages that have their queues and their delay in common: how many messages,
+-- delay in ms, how many queues, their indexes; and metadata and body of each of them.
 -- Answers with a verdict for each message: '.' taken, 'm' no such queue, 'f' a queue is full. 'stale' if the topology has
 -- changed; 'old' if a later batch of the lane came first, so that nobody waits for this one any more.
 --
@@ -31,38 +32,35 @@ local function target(index)
   return targets[index]
 end
 
--- This is most of what a publish costs the server. So what is used for each message is local, and what most messages do, one
--- queue and no delay, makes no table and calls no function but the one.
 local args, call = ARGV, redis.call
-local function store(to, at)
-  if args[at] == '0' then
-    call('XADD', to.stream, '*', 'swarrot', args[at + 1], 'body', args[at + 2])
-  else
-    put(to.queue, to.stream, to.wake, to.delayed, tonumber(args[at]), args[at + 1], args[at + 2])
-  end
-  to.left = to.left - 1
-end
-
-local verdicts, n = {}, 0
-local a = 5
-while a <= #args do
-  n = n + 1
-  local verdict = 'm'
-  local count = args[a] == '1' and 1 or tonumber(args[a])
-  for i = a + 1, a + count do
+local verdicts, a, last = {}, 5, #ARGV
+while a <= last do
+  local messages, delay, count = tonumber(args[a]), tonumber(args[a + 1]), tonumber(args[a + 2])
+  local queues, left = {}, math.huge
+  for i = a + 3, a + 2 + count do
     local to = target(args[i])
     if to then
-      if to.left <= 0 then verdict = 'f' elseif verdict == 'm' then verdict = '.' end
+      queues[#queues + 1] = to
+      left = math.min(left, to.left)
     end
   end
-  if verdict == '.' then
-    for i = a + 1, a + count do
-      local to = targets[args[i]]
-      if to then store(to, a + count + 1) end
+  a = a + 3 + count
+  local taken = #queues == 0 and 0 or math.max(0, math.min(messages, left))
+  for _, to in ipairs(queues) do
+    -- This is most of what a publish costs the server: for each message one call, and nothing but locals.
+    local stream = to.stream
+    for i = a, a + 2 * taken - 1, 2 do
+      if delay <= 0 then
+        call('XADD', stream, '*', 'swarrot', args[i], 'body', args[i + 1])
+      else
+        put(to.queue, stream, to.wake, to.delayed, delay, args[i], args[i + 1])
+      end
     end
+    to.left = to.left - taken
   end
-  verdicts[n] = verdict
-  a = a + count + 4
+  local rest = #queues == 0 and 'm' or 'f'
+  verdicts[#verdicts + 1] = string.rep('.', taken) .. string.rep(rest, messages - taken)
+  a = a + 2 * messages
 end
 local answer = table.concat(verdicts)
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ':' .. answer)
