@@ -133,6 +133,12 @@ impl Link {
         self.judge(epoch, answer).await
     }
 
+    /// Calls a script.
+    pub(crate) async fn call<T: FromRedisValue>(&self, call: &Call) -> Result<T, CallError> {
+        let connection = self.get().await.map_err(CallError::NotDone)?;
+        self.call_on(connection, call).await
+    }
+
     /// Calls a script on a connection from [`get`](Self::get).
     pub(crate) async fn call_on<T: FromRedisValue>(
         &self,

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis::Value as Reply;
+use redis::{RedisWrite, ToRedisArgs, ToSingleRedisArg, Value as Reply};
 use swarrot_core::{Delivery, Headers, Message, Receipt, Value};
 
 use super::meta;
@@ -35,6 +35,21 @@ impl FromStr for EntryId {
         Ok(Self { ms: ms.parse().map_err(drop)?, number: number.parse().map_err(drop)? })
     }
 }
+
+impl ToRedisArgs for EntryId {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let (mut ms, mut number) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (ms, number) = (ms.format(self.ms).as_bytes(), number.format(self.number).as_bytes());
+        // Twenty digits at most each.
+        let mut text = [b'-'; 41];
+        text[..ms.len()].copy_from_slice(ms);
+        let end = ms.len() + 1 + number.len();
+        text[ms.len() + 1..end].copy_from_slice(number);
+        out.write_arg(&text[..end]);
+    }
+}
+
+impl ToSingleRedisArg for EntryId {}
 
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,13 +72,15 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// An entry's content. `count`: deliveries under this id.
-    pub(crate) fn new(id: EntryId, count: u32, fields: Vec<(Bytes, Bytes)>) -> Self {
-        let find = |name: &[u8]| fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
+    pub(crate) fn new(id: EntryId, count: u32, mut fields: Vec<(Bytes, Bytes)>) -> Self {
+        let place = |name: &[u8]| fields.iter().position(|(field, _)| field == name);
+        let find = |name: &[u8]| place(name).map(|at| &fields[at].1);
         let earlier =
             find(b"swarrot_count").and_then(|count| std::str::from_utf8(count).ok()?.parse().ok()).unwrap_or(0);
         match find(b"swarrot").and_then(|bytes| meta::decode(bytes)) {
             Some(meta) => {
-                let mut message = Message::new(find(b"body").cloned().unwrap_or_default());
+                let body = place(b"body").map(|at| fields.swap_remove(at).1);
+                let mut message = Message::new(body.unwrap_or_default());
                 (message.properties, message.headers) = (meta.properties, meta.headers);
                 Self { id, count, earlier, message, exchange: meta.exchange, routing_key: meta.routing_key }
             }

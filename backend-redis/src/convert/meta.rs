@@ -78,10 +78,9 @@ pub(crate) fn encode(message: &Message, route: Option<(&str, &str)>) -> Vec<u8> 
 /// Decodes metadata; `None` if it is none. Names that are not known are passed over.
 pub(super) fn decode(bytes: &[u8]) -> Option<Meta> {
     let mut meta = Meta::default();
-    let Value::Map(map) = value::decode(bytes)? else { return None };
-    for (name, value) in map {
+    value::decode_map(bytes, |name, value| {
         let p = &mut meta.properties;
-        let text = match name.as_str() {
+        let text = match name {
             "x" => &mut meta.exchange,
             "k" => &mut meta.routing_key,
             "ct" => &mut p.content_type,
@@ -98,22 +97,23 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Meta> {
                     Value::Int(seconds) => u64::try_from(seconds).ok(),
                     _ => return None,
                 };
-                continue;
+                return Some(());
             }
             "pr" => {
                 p.priority = value.as_int().and_then(|priority| u8::try_from(priority).ok());
-                continue;
+                return Some(());
             }
             "h" => {
                 let Value::Map(headers) = value else { return None };
                 meta.headers = headers.into_iter().collect();
-                continue;
+                return Some(());
             }
-            _ => continue,
+            _ => return Some(()),
         };
         let Value::String(value) = value else { return None };
         *text = Some(value);
-    }
+        Some(())
+    })?;
     Some(meta)
 }
 

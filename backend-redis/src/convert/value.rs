@@ -75,11 +75,16 @@ fn timestamp(out: &mut ByteBuf, seconds: u64) {
     }
 }
 
-/// Decodes one value that is all of the bytes; `None` if they are something else.
-pub(super) fn decode(bytes: &[u8]) -> Option<Value> {
+/// Decodes a map that is all of the bytes, and hands out its entries in their order; `None` if the bytes are something else, or
+/// an entry is refused.
+pub(super) fn decode_map(bytes: &[u8], mut take: impl FnMut(&str, Value) -> Option<()>) -> Option<()> {
     let mut input = Input(bytes);
-    let value = input.value(0)?;
-    input.0.is_empty().then_some(value)
+    let Head::Map(count) = input.head()? else { return None };
+    for _ in 0..count {
+        let name = input.name()?;
+        take(name, input.value(1)?)?;
+    }
+    input.0.is_empty().then_some(())
 }
 
 struct Input<'a>(&'a [u8]);
@@ -109,6 +114,16 @@ impl<'a> Input<'a> {
 
     fn string(&mut self, length: usize) -> Option<String> {
         String::from_utf8(self.take(length)?.to_vec()).ok()
+    }
+
+    /// A string, where it is.
+    fn name(&mut self) -> Option<&'a str> {
+        let length = match Marker::from_u8(self.array::<1>()?[0]) {
+            Marker::FixStr(length) => length.into(),
+            marker @ (Marker::Str8 | Marker::Str16 | Marker::Str32) => self.length(width(marker))?,
+            _ => return None,
+        };
+        std::str::from_utf8(self.take(length)?).ok()
     }
 
     fn value(&mut self, depth: usize) -> Option<Value> {
@@ -202,7 +217,7 @@ impl<'a> Input<'a> {
     fn map(&mut self, count: usize, depth: usize) -> Option<Value> {
         let mut items = BTreeMap::new();
         for _ in 0..count {
-            let Value::String(name) = self.value(depth + 1)? else { return None };
+            let name = self.name()?.to_owned();
             items.insert(name, self.value(depth + 1)?);
         }
         Some(Value::Map(items))
@@ -244,6 +259,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Decodes one value that is all of the bytes; `None` if they are something else.
+    fn decode(bytes: &[u8]) -> Option<Value> {
+        let mut input = Input(bytes);
+        let value = input.value(0)?;
+        input.0.is_empty().then_some(value)
+    }
 
     fn any_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![

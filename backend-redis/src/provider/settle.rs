@@ -14,7 +14,7 @@ use crate::config::MAX_DELAY;
 use crate::convert::encode;
 use crate::error::{self, CallError};
 use crate::publisher::millis;
-use crate::scripts;
+use crate::scripts::{self, Call};
 use crate::topology::QueueKeys;
 
 /// Deliveries in one script at most.
@@ -201,13 +201,14 @@ impl Shared {
         chunk: Vec<(Receipt, u64, Row)>,
         failures: &mut Vec<(Receipt, Error)>,
     ) -> Vec<(Receipt, u64, Row)> {
-        let mut script = scripts::ACK_OWN.prepare_invoke();
-        script.key(&self.keys.stream).key(&self.keys.queue).arg(mark);
+        let mut call =
+            Call::new(&scripts::ACK_OWN, &[&self.keys.stream, &self.keys.queue], 1 + chunk.len(), 32 * chunk.len());
+        call.arg(mark);
         for (.., row) in &chunk {
-            script.arg(row.id.to_string());
+            call.arg(row.id);
         }
         // Not repeated: once it is uncertain what became of it, each is looked at.
-        let answer = match self.core.settle.script::<String>(&script).await {
+        let answer = match self.core.settle.call::<String>(&call).await {
             Ok(answer) => match (answer.as_str(), answer.strip_prefix('=')) {
                 (".", _) => Ok((Verdict::Done, false)),
                 ("", _) => Ok((Verdict::Gone, false)),
@@ -257,7 +258,7 @@ impl Shared {
         let mut script = scripts::MOVE.prepare_invoke();
         script.key(&self.keys.stream);
         script.key(&target.all());
-        script.arg(&self.me).arg(row.id.to_string()).arg(row.count);
+        script.arg(&self.me).arg(row.id).arg(row.count);
         script.arg(copy.delay).arg(copy.meta).arg(&copy.body[..]);
         let answer = match self.repeat(&script).await {
             Ok((answer, repeated)) => match answer.as_str() {
@@ -314,7 +315,7 @@ impl Shared {
         let mut invocation = script.prepare_invoke();
         invocation.key(&self.keys.stream).key(&self.keys.wake).arg(&self.me);
         for (_, _, row) in held {
-            invocation.arg(row.id.to_string()).arg(row.count);
+            invocation.arg(row.id).arg(row.count);
         }
         let answer = self.repeat(&invocation).await;
         let verdicts = answer.and_then(|(answer, repeated)| Ok((parse(&answer, held.len())?, repeated)));

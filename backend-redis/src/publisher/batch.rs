@@ -249,9 +249,10 @@ impl Shared {
         let home = queues.first().map_or("", |queue| tag(queue));
         let record = publisher_record(prefix, home, &self.id);
         // A key that is not looked at has to be on the same node all the same.
-        let version_key = if version.is_empty() { &record } else { self.core.router.version_key() };
-        let mut keys = vec![record.clone(), version_key.to_owned()];
-        keys.extend(queues.iter().flat_map(|queue| QueueKeys::new(prefix, queue).all().map(str::to_owned)));
+        let version_key = if version.is_empty() { record.as_str() } else { self.core.router.version_key() };
+        let of_queues: Vec<_> = queues.iter().map(|queue| QueueKeys::new(prefix, queue)).collect();
+        let mut keys = vec![record.as_str(), version_key];
+        keys.extend(of_queues.iter().flat_map(QueueKeys::all));
 
         let bytes = batch.iter().map(|routed| routed.message.len() + 8).sum();
         let mut call = Call::new(&scripts::PUBLISH, &keys, 8 + 2 * batch.len(), bytes);

@@ -54,8 +54,8 @@ pub(crate) struct Call {
 
 impl Call {
     /// One that has no arguments yet, with room for so many, and so many bytes of them.
-    pub(crate) fn new(script: &'static Script, keys: &[String], arguments: usize, bytes: usize) -> Self {
-        let names: usize = keys.iter().map(String::len).sum();
+    pub(crate) fn new(script: &'static Script, keys: &[&str], arguments: usize, bytes: usize) -> Self {
+        let names: usize = keys.iter().map(|key| key.len()).sum();
         let mut command = Cmd::with_capacity(3 + keys.len() + arguments, 64 + names + bytes);
         command.arg("EVALSHA").arg(script.get_hash()).arg(keys.len()).arg(keys);
         Self { script, command }
