@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{cases, compare, guard, meter};
+#[cfg(feature = "brokers")]
+use crate::compare;
+use crate::{cases, guard, meter};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", about = "Compares swarrot with the raw clients")]
@@ -19,6 +21,7 @@ enum Command {
     /// Runs one case, and prints what it cost as JSON
     Case(cases::Options),
     /// Runs comparisons, and prints their tables
+    #[cfg(feature = "brokers")]
     Compare(compare::Args),
     /// Counts instructions and allocations, and fails beyond the limits
     Check(guard::Args),
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
 fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Case(options) => println!("{}", serde_json::to_string(&cases::run(options)?)?),
+        #[cfg(feature = "brokers")]
         Command::Compare(args) => compare::run(&args)?,
         Command::Check(args) => guard::run(&args)?,
     }

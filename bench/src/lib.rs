@@ -15,8 +15,10 @@ pub mod meter;
 
 mod cases;
 mod cli;
+#[cfg(feature = "brokers")]
 mod compare;
 mod guard;
+#[cfg(feature = "brokers")]
 mod plot;
 
 pub use self::cli::main;

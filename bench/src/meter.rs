@@ -116,6 +116,7 @@ pub(crate) fn start() {
 }
 
 /// The time since the program began, as the latency of one message.
+#[cfg(feature = "brokers")]
 pub(crate) fn since_start() -> Figures {
     let took = START.get().map_or(Duration::ZERO, Instant::elapsed);
     Figures {

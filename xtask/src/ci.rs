@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::steps::{say, seconds, step};
 use crate::workspace::cargo;
-use crate::{install, test, tidy, workspace};
+use crate::{bench, install, test, tidy, workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,11 +29,14 @@ enum Step {
     Tidy,
     /// Licences and sources of dependencies
     Deny,
+    /// Instructions and allocations of the worker, the layers and the memory backend
+    Count,
     /// All tests
     Test,
 }
 
-const STEPS: [Step; 7] = [Step::Fmt, Step::Clippy, Step::Docs, Step::Features, Step::Tidy, Step::Deny, Step::Test];
+const STEPS: [Step; 8] =
+    [Step::Fmt, Step::Clippy, Step::Docs, Step::Features, Step::Tidy, Step::Deny, Step::Count, Step::Test];
 
 /// Does all steps, the quick ones first.
 ///
@@ -60,6 +63,7 @@ impl Step {
             Self::Features => features(),
             Self::Tidy => tidy::run(&tidy::Args::check()),
             Self::Deny => deny(),
+            Self::Count => bench::run(&bench::Args::quick_check()),
             Self::Test => test::run(&test::Args::default()),
         }
     }
@@ -72,6 +76,7 @@ impl Step {
             Self::Features => "features",
             Self::Tidy => "tidy",
             Self::Deny => "deny",
+            Self::Count => "count",
             Self::Test => "test",
         }
     }

@@ -1,19 +1,25 @@
 //! What is measured, each case in a process of its own.
 
+#[cfg(feature = "brokers")]
 mod amqp;
+#[cfg(feature = "brokers")]
 mod convert;
+#[cfg(feature = "brokers")]
 mod idle;
+#[cfg(feature = "brokers")]
 mod latency;
 mod layers;
 mod memory;
 mod messages;
+#[cfg(feature = "brokers")]
 mod redis;
+#[cfg(feature = "brokers")]
 mod startup;
 mod worker;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use swarrot::prelude::*;
 use tokio::runtime::Builder;
 
@@ -60,6 +66,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// For so many messages of this size in a queue.
+    #[cfg(feature = "brokers")]
     pub(crate) fn for_filling(url: &str, queue: &str, messages: u64, size: usize) -> Self {
         Self {
             name: "fill".to_owned(),
@@ -105,6 +112,19 @@ async fn dispatch(options: Options) -> Result<Figures> {
         "provider" => worker::by_hand(o).await,
         "publish-each" => messages::publish_each(o).await,
         "publish-batch" => messages::publish_batches(o).await,
+        "memory-cycle" => memory::cycle(o).await,
+        "mpsc" => memory::mpsc(o).await,
+        "async-channel" => memory::channel(o).await,
+        "layers" => layers::own(o).await,
+        "layers-ours" => layers::ours(o).await,
+        _ => with_clients(o).await,
+    }
+}
+
+/// Those for which more than the memory backend is needed.
+#[cfg(feature = "brokers")]
+async fn with_clients(o: &Options) -> Result<Figures> {
+    match o.name.as_str() {
         "amqp-plain" => amqp::plain(o).await,
         "amqp-tuned" => amqp::tuned(o).await,
         "amqp-publish" => amqp::publish(o).await,
@@ -113,11 +133,6 @@ async fn dispatch(options: Options) -> Result<Figures> {
         "redis-deleting" => redis::tuned(o, true).await,
         "redis-publish-each" => redis::publish_each(o).await,
         "redis-publish-batch" => redis::publish_batches(o).await,
-        "memory-cycle" => memory::cycle(o).await,
-        "mpsc" => memory::mpsc(o).await,
-        "async-channel" => memory::channel(o).await,
-        "layers" => layers::own(o).await,
-        "layers-ours" => layers::ours(o).await,
         "amqp-encode" => convert::amqp_encode(o),
         "amqp-decode" => convert::amqp_decode(o),
         "redis-encode" => Ok(convert::redis_encode(o)),
@@ -131,8 +146,13 @@ async fn dispatch(options: Options) -> Result<Figures> {
         "startup-worker" => startup::worker(o).await,
         "startup-amqp" => startup::amqp(o).await,
         "startup-redis" => startup::redis(o).await,
-        other => bail!("there is no case {other:?}"),
+        other => anyhow::bail!("there is no case {other:?}"),
     }
+}
+
+#[cfg(not(feature = "brokers"))]
+fn with_clients(o: &Options) -> std::future::Ready<Result<Figures>> {
+    std::future::ready(Err(anyhow::anyhow!("there is no case {:?} where the feature `brokers` is off", o.name)))
 }
 
 /// The broker that the options name.
