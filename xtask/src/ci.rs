@@ -27,6 +27,8 @@ enum Step {
     Features,
     /// Conventions
     Tidy,
+    /// Lock files of the workspaces beside this one
+    Locks,
     /// Licences and sources of dependencies
     Deny,
     /// Instructions and allocations of the worker, the layers and the memory backend
@@ -35,8 +37,8 @@ enum Step {
     Test,
 }
 
-const STEPS: [Step; 8] =
-    [Step::Fmt, Step::Clippy, Step::Docs, Step::Features, Step::Tidy, Step::Deny, Step::Count, Step::Test];
+const STEPS: [Step; 9] =
+    [Step::Fmt, Step::Clippy, Step::Docs, Step::Features, Step::Tidy, Step::Locks, Step::Deny, Step::Count, Step::Test];
 
 /// Does all steps, the quick ones first.
 ///
@@ -62,6 +64,7 @@ impl Step {
             Self::Docs => step(self.name(), cargo(&DOC)?.env("RUSTDOCFLAGS", "-Dwarnings")),
             Self::Features => features(),
             Self::Tidy => tidy::run(&tidy::Args::check()),
+            Self::Locks => locks(),
             Self::Deny => deny(),
             Self::Count => bench::run(&bench::Args::quick_check()),
             Self::Test => test::run(&test::Args::default()),
@@ -75,6 +78,7 @@ impl Step {
             Self::Docs => "docs",
             Self::Features => "features",
             Self::Tidy => "tidy",
+            Self::Locks => "locks",
             Self::Deny => "deny",
             Self::Count => "count",
             Self::Test => "test",
@@ -101,6 +105,15 @@ fn features() -> Result<()> {
 fn check_alone(what: &str, package: &str, features: &[&str]) -> Result<()> {
     let mut clippy = cargo(&["clippy", "-q", "-p", package, "--no-default-features"])?;
     step(what, clippy.args(features).args(["--", "-D", "warnings"]))
+}
+
+/// A dependency that one of ours has got has to be in the lock files of others too: they are built with `--locked`, and rarely.
+fn locks() -> Result<()> {
+    for beside in ["bench/peers", "fuzz"] {
+        let mut update = cargo(&["update", "-q", "--workspace", "--locked", "--manifest-path"])?;
+        step(&format!("the lock file of {beside}"), update.arg(format!("{beside}/Cargo.toml")))?;
+    }
+    Ok(())
 }
 
 /// What `deny.toml` says, but for advisories: those come from a server that is not asked while a change is tested, and change by
