@@ -180,6 +180,25 @@ async fn a_full_queue_refuses() {
 }
 
 #[tokio::test]
+async fn what_is_sent_again_is_the_same_message() {
+    let bench = Bench::with("again", |queue| queue.classic().max_length(1)).await;
+    let publisher = bench.publisher().await;
+    publisher.publish_one(Outgoing::new(&bench.queue, Message::new("first"))).await.expect("there is room");
+    let message = Message::new("second").id("its id").content_type("text/plain").priority(3).header("h", 7_i64);
+    let (queue, again) = (bench.queue.clone(), message.clone());
+    let mut publish = tokio::spawn(async move { publisher.publish_one(Outgoing::new(&queue, again)).await });
+    // The channel is open, so that it was refused meanwhile.
+    assert!(timeout(secs(1), &mut publish).await.is_err(), "it is sent until there is room");
+    let provider = bench.provider(1).await;
+    ack_all(&*provider, &take(&*provider, 1).await).await;
+    publish.await.expect("no panic").expect("published");
+    let delivery = next(&*provider).await;
+    assert_eq!(delivery.message(), &message);
+    ack_all(&*provider, &[delivery]).await;
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_refused_before_it_is_sent() {
     let bench = Bench::classic("large").await;
     let limits = Limits::default();

@@ -48,7 +48,7 @@ pub(crate) fn unknown(timeout: Duration) -> Error {
     Error::new(ErrorKind::Unknown, message)
 }
 
-/// An answer in [`describe`] too: which of two timers ends first, ours or that of redis-rs, is chance.
+/// What [`describe`] says too of a timer of redis-rs: which ends first, that or ours, is chance.
 pub(crate) fn no_answer() -> Error {
     Error::new(ErrorKind::Timeout, NO_ANSWER)
 }

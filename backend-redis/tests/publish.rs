@@ -4,10 +4,15 @@ mod support;
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use support::{PATIENCE, connect, declare, max, ms, provider, publisher, run, secs, server, with_queue, words};
+use support::{
+    PATIENCE, body, connect, declare, max, ms, one, provider, publisher, run, secs, server, settle, take, with_queue,
+    words,
+};
 use swarrot_conformance::brokers::Redis;
-use swarrot_core::topology::Queue;
-use swarrot_core::{Broker as _, ErrorKind, Message, MessagePublisherExt as _, Outgoing, PublisherOptions};
+use swarrot_core::topology::{Exchange, Queue, Topology};
+use swarrot_core::{
+    Broker as _, ErrorKind, Message, MessagePublisherExt as _, Outcome, Outgoing, PublisherOptions, Result,
+};
 use tokio::time::{Instant, timeout};
 
 fn outgoing(number: usize) -> Outgoing {
@@ -64,6 +69,54 @@ async fn each_call_gets_its_own_results() {
         assert_eq!(kinds[number % 3], Err(ErrorKind::Unroutable), "{kinds:?}");
         assert_eq!(kinds[(number + 1) % 3], Err(ErrorKind::TooLarge), "{kinds:?}");
         assert_eq!(kinds[(number + 2) % 3], Ok(()), "{kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_differs_within_a_call_is_kept_apart() {
+    let server = server();
+    let broker = with_queue(&server).await;
+    let (exchange, bounded) = ("e", Queue::new("bounded").max_length(5));
+    let topology = Topology::new().queue(bounded).exchange(Exchange::fanout(exchange));
+    broker.declare(&topology.bind(exchange, "q", "").bind(exchange, "bounded", "")).await.expect("declares");
+    let to = |queue: &str, number: usize| Outgoing::new(queue, Message::new(number.to_string()));
+    let batch = [
+        to("q", 0),
+        to("q", 1),
+        to("bounded", 2),
+        to("bounded", 3),
+        to("bounded", 4),
+        to("q", 5).delay(ms(1)),
+        to("q", 6).delay(secs(3600)),
+        to("none", 7),
+        to("q", 8),
+        to("bounded", 9).delay(secs(3600)),
+        to("bounded", 10),
+    ];
+    let kinds = |results: Vec<Result<()>>| -> Vec<_> {
+        results.into_iter().map(|result| result.map_err(|error| error.kind())).collect()
+    };
+    let mut expected = vec![Ok(()); 11];
+    expected[7] = Err(ErrorKind::Unroutable);
+    assert_eq!(kinds(publisher(&broker).await.publish(&batch).await), expected);
+    // There is room in all queues for none of these, or for the first of them.
+    for (room, bodies) in [(0, 20..23), (1, 30..33)] {
+        let provider = provider(&broker, "bounded", 1).await;
+        for _ in 0..room {
+            settle(&*provider, &one(&*provider).await, Outcome::Ack).await.expect("settles");
+        }
+        provider.close().await.expect("closes");
+        let fan = broker.publisher(exchange, PublisherOptions::default()).await.expect("a publisher");
+        let expected: Vec<_> = (0..3).map(|n| if n < room { Ok(()) } else { Err(ErrorKind::Rejected) }).collect();
+        assert_eq!(kinds(fan.publish(&bodies.map(outgoing).collect::<Vec<_>>()).await), expected, "{room}");
+    }
+    for (queue, there) in [("q", vec!["0", "1", "8", "5", "30"]), ("bounded", vec!["3", "4", "10", "30"])] {
+        let provider = provider(&broker, queue, 10).await;
+        let mut bodies: Vec<_> = take(&*provider, there.len()).await.iter().map(body).collect();
+        // When the delay of one is over is the server's affair.
+        let late = bodies.iter().position(|body| body == "5").map(|at| bodies.remove(at));
+        assert_eq!(late.is_some(), queue == "q");
+        assert!(bodies.iter().eq(there.iter().filter(|body| **body != "5")), "{queue}: {bodies:?}");
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) enum Identity {
 }
 
 impl Identities {
-    /// The properties to send of the message with this id, which has these, and by what it is known until it is [forgotten](Self::forget).
+    /// The properties to send of the message with this id, which has these, and by what it is known until it is
+    /// [forgotten](Self::forget).
     pub(super) fn identify(&mut self, id: u64, properties: BasicProperties) -> (BasicProperties, Identity) {
         if let Some(hash) = self.hash(&properties)
             && let Entry::Vacant(place) = self.by_message_id.entry(hash)

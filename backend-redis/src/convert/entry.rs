@@ -9,7 +9,6 @@
 //! An entry without the field `swarrot` was written by another program. Its body is the field `body`, or else its only field;
 //! its other fields are headers.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -50,12 +49,6 @@ impl ToRedisArgs for EntryId {
 }
 
 impl ToSingleRedisArg for EntryId {}
-
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ms, self.number)
-    }
-}
 
 /// An entry that was read.
 #[derive(Debug)]
@@ -189,6 +182,14 @@ mod tests {
         // What claims to be ours and is not keeps all it has.
         let broken = entry(&[("swarrot", b"\xc1"), ("body", b"hello")]).message;
         assert_eq!((broken.body.as_ref(), broken.headers.len()), (&b"hello"[..], 1));
+    }
+
+    #[test]
+    fn an_id_is_sent_as_it_came() {
+        for id in ["0-0", "1700000000000-12", "18446744073709551615-18446744073709551615"] {
+            let parsed: EntryId = id.parse().expect("an id");
+            assert_eq!(parsed.to_redis_args(), [id.as_bytes()]);
+        }
     }
 
     #[test]

@@ -134,8 +134,10 @@ impl Shared {
         let sent = join_all(groups.iter().map(|group| self.send_group(group, version, deadline))).await;
         let mut verdicts: Vec<Option<Result<Verdict>>> = messages.iter().map(|_| None).collect();
         for (index, verdict) in sent.into_iter().flatten() {
-            let before = verdicts[index].take();
-            verdicts[index] = Some(before.map_or(verdict.clone(), |before| conclude(before, verdict)));
+            verdicts[index] = Some(match verdicts[index].take() {
+                Some(before) => conclude(before, verdict),
+                None => verdict,
+            });
         }
         for (message, verdict) in messages.iter().zip(verdicts) {
             let Some(verdict) = verdict else { continue };
